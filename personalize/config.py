@@ -1,0 +1,182 @@
+"""Every parameter of the engine, stated once, with its unit and its range.
+
+What a shop decides day by day (days per type, rules on or off) is policy, not configuration:
+see `personalize.policy`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from personalize.errors import InvalidConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The values a number may take: from `low` to `high`, both included."""
+
+    low: float
+    high: float
+
+    def check(self, field: str, value: float) -> None:
+        """Raise if `value` is outside.
+
+        Raises
+        ------
+        InvalidConfigError
+            With the field, the value and the range.
+        """
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value) or not self.low <= value <= self.high:
+            raise InvalidConfigError(
+                f"{field}: {value!r} is not a number from {self.low:g} to {self.high:g}",
+                field=field,
+                value=value,
+            )
+
+
+RANGES: Mapping[str, Range] = {
+    "repurchase_horizon_days": Range(1, 3650),
+    "due_quantile": Range(0.01, 0.99),
+    "repurchase_threshold": Range(0.0, 1.0),
+    "min_cooldown_days": Range(0, 3650),
+    "default_cooldown_days": Range(1, 36500),
+    "return_cooldown_days": Range(0, 36500),
+    "min_customers": Range(1, 1_000_000),
+    "half_life_days": Range(1, 36500),
+    "n_neighbours": Range(1, 10_000),
+    "ridge": Range(0.001, 1_000_000.0),
+    "ridge_share": Range(0.0, 1.0),
+    "demand_window_days": Range(1, 365),
+    "demand_exponent": Range(0.0, 4.0),
+    "curve_strength": Range(0.1, 100_000.0),
+    "rhythm_strength": Range(0.0, 100_000.0),
+    "one_per_need_window_days": Range(7, 3650),
+    "one_per_need_ratio": Range(0.0, 1.0),
+    "n_repurchase_windows": Range(1, 50),
+    "seed": Range(0, 2**32 - 1),
+}
+_WHOLE = frozenset({"min_customers", "n_neighbours", "n_repurchase_windows", "seed"})
+
+
+def reject_unknown(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    """Raise if `given` has a key that is not `known`, offering the nearest.
+
+    Raises
+    ------
+    InvalidConfigError
+        For the first unknown key.
+    """
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InvalidConfigError(
+                f"{where}: unknown key {key!r}{hint} (known: {', '.join(known)})",
+                field=str(key),
+                value=given[key],
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """How an engine learns and decides; one default for every shop.
+
+    Parameters
+    ----------
+    repurchase_horizon_days : float, days
+        ``repurchase_probability`` is the chance of buying again within so many days.
+    due_quantile : float, share
+        The gap is this quantile of the time to the next purchase among those who bought again.
+    repurchase_threshold : float, share
+        A chance of buying again within 365 days below this, even at its 90% upper bound:
+        suppressed for good.
+    min_cooldown_days : float, days
+        No gap is shorter.
+    default_cooldown_days : float, days
+        The gap where there is too little to learn from.
+    return_cooldown_days : float, days
+        How long a product that was sent back stays away.
+    min_customers : int
+        A pair of products counts only if so many different customers made it (privacy).
+    half_life_days : float, days
+        An order this old counts half in what is bought together.
+    n_neighbours : int
+        Products kept per product, in the neighbourhood ridge and in the pairs.
+    ridge : float
+        L2 penalty of the neighbourhood ridge.
+    ridge_share : float, share
+        Weight of the ridge beside the conditional probability in complements of a basket.
+    demand_window_days : float, days
+        What counts as "now" for demand.
+    demand_exponent : float
+        How strongly demand now moves what is recommended next; 0 switches it off.
+    curve_strength : float, purchases
+        Evidence that a repurchase curve's parent (group, type, all) counts for.
+    rhythm_strength : float, gaps
+        Evidence that the learned gap counts for beside a customer's own rhythm.
+    one_per_need_window_days : float, days
+        How long buyers of a type are followed to see whether they buy another of it.
+    one_per_need_ratio : float, share
+        A type is one-per-need if its buyers buy another less than this share as often as chance
+        would have it, even at the 90% upper bound.
+    n_repurchase_windows : int
+        Earlier cutoffs on which the repurchase probability is fitted.
+    seed : int
+        For everything random.
+
+    Raises
+    ------
+    InvalidConfigError
+        If a value is outside its range in `RANGES`.
+    """
+
+    repurchase_horizon_days: float = 30.0
+    due_quantile: float = 0.35
+    repurchase_threshold: float = 0.1
+    min_cooldown_days: float = 7.0
+    default_cooldown_days: float = 365.0
+    return_cooldown_days: float = 30.0
+    min_customers: int = 3
+    half_life_days: float = 180.0
+    n_neighbours: int = 100
+    ridge: float = 20.0
+    ridge_share: float = 0.3
+    demand_window_days: float = 7.0
+    demand_exponent: float = 0.9
+    curve_strength: float = 20.0
+    rhythm_strength: float = 2.0
+    one_per_need_window_days: float = 180.0
+    one_per_need_ratio: float = 0.7
+    n_repurchase_windows: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            RANGES[field.name].check(field.name, value)
+            if field.name in _WHOLE and not isinstance(value, int):
+                raise InvalidConfigError(
+                    f"{field.name}: {value!r} is not a whole number", field=field.name, value=value
+                )
+
+    def to_dict(self) -> dict[str, float]:
+        """Return every parameter by name."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Self:
+        """Return a configuration from names and values; missing ones take their defaults.
+
+        Raises
+        ------
+        InvalidConfigError
+            If a key is unknown (the nearest is offered) or a value out of range.
+        """
+        reject_unknown(given, tuple(RANGES), "config")
+        return cls(**given)
