@@ -168,7 +168,9 @@ class Policy:
                 )
             reject_unknown(rule, _TYPE_KEYS, f"policy.types.{path!r}")
             types[path] = TypeRule(**rule)
-        return cls(rules=_table(given, "rules"), types=types, thresholds=_table(given, "thresholds"))
+        return cls(
+            rules=_table(given, "rules"), types=types, thresholds=_table(given, "thresholds")
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return nested tables that `from_dict` takes, without what is left to learning."""

@@ -23,7 +23,7 @@ FOREVER: Final = int(np.iinfo(np.int64).max)
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
-Moment = dt.datetime | dt.date | str | pd.Timestamp | np.datetime64
+Moment = dt.datetime | dt.date | str | np.datetime64
 """What a caller may hand in as a moment."""
 
 
@@ -32,7 +32,7 @@ def to_micros(value: Moment) -> int:
 
     Parameters
     ----------
-    value : datetime, date, str, Timestamp or datetime64
+    value : datetime (a Timestamp too), date, str or datetime64
         A naive value is taken as UTC; a string as ISO 8601.
 
     Raises
@@ -46,12 +46,16 @@ def to_micros(value: Moment) -> int:
     86400000000
     """
     try:
-        moment = pd.Timestamp(value)
-        if moment is pd.NaT:
-            raise ValueError("no time")
-        zoned = moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
-        return int(zoned.as_unit("us").value)
-    except (ValueError, TypeError, OverflowError) as error:
+        if isinstance(value, str):
+            moment = dt.datetime.fromisoformat(value.strip())
+        elif isinstance(value, (dt.date, np.datetime64)):
+            moment = pd.Timestamp(value).to_pydatetime()
+        else:
+            raise TypeError("not a moment")
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=dt.UTC)
+        return (moment - _EPOCH) // dt.timedelta(microseconds=1)
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
         raise InvalidConfigError(
             f"time: {value!r} is no moment; give a datetime or ISO 8601 text such as "
             "2026-11-22T05:04:00Z",
