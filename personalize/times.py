@@ -49,7 +49,10 @@ def to_micros(value: Moment) -> int:
         if isinstance(value, str):
             moment = dt.datetime.fromisoformat(value.strip())
         elif isinstance(value, (dt.date, np.datetime64)):
-            moment = pd.Timestamp(value).to_pydatetime()
+            stamp = pd.Timestamp(value)
+            if stamp is pd.NaT:
+                raise ValueError("no time")
+            moment = stamp.to_pydatetime(warn=False)
         else:
             raise TypeError("not a moment")
         if moment.tzinfo is None:
