@@ -1,0 +1,284 @@
+"""A versioned, checksummed folder of arrays and tables; knows no model.
+
+A write goes to a temporary sibling, is fsynced and renamed: a crash leaves the old folder or the
+new one, never half of one. A read verifies every file before it is used. No pickle anywhere.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from personalize.errors import ArtifactError
+from personalize.version import __version__
+
+FORMAT_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
+CURRENT: Final = "current"
+_REMEDY = "train again, or switch to another version with `personalize models use`"
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What an artifact holds, as read back.
+
+    Parameters
+    ----------
+    manifest : mapping
+        What was written, with ``format_version``, ``library_version`` and ``files``.
+    arrays : mapping of str to ndarray
+        Memory-mapped, read-only.
+    tables : mapping of str to DataFrame
+    """
+
+    manifest: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]]
+    tables: Mapping[str, pd.DataFrame]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_parts(
+    folder: Path, arrays: Mapping[str, NDArray[Any]], tables: Mapping[str, pd.DataFrame]
+) -> dict[str, dict[str, Any]]:
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+    for name, table in tables.items():
+        arrow = pa.Table.from_pandas(table, preserve_index=False)
+        pq.write_table(arrow, folder / f"{name}.parquet", compression="zstd")
+    files: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.iterdir()):
+        _fsync(path)
+        files[path.name] = {"sha256": _sha256(path), "bytes": path.stat().st_size}
+    return files
+
+
+def write_artifact(
+    path: str | Path,
+    manifest: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    tables: Mapping[str, pd.DataFrame],
+) -> None:
+    """Write an artifact folder, all or nothing; an older one of that name is replaced.
+
+    Parameters
+    ----------
+    path : path
+        The folder; its parent is made if missing.
+    manifest : mapping
+        JSON values.
+    arrays : mapping of str to ndarray
+        No object arrays.
+    tables : mapping of str to DataFrame
+
+    Raises
+    ------
+    ArtifactError
+        If it cannot be written, or `path` is something else than an artifact.
+    """
+    target = Path(path)
+    if target.exists() and not (target / MANIFEST).is_file():
+        raise ArtifactError(
+            f"artifact {target}: exists and is no artifact; choose another path", path=target
+        )
+    sibling = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        sibling.mkdir(parents=True)
+        full = {
+            **manifest,
+            "format_version": FORMAT_VERSION,
+            "library_version": __version__,
+            "files": _write_parts(sibling, arrays, tables),
+        }
+        text = json.dumps(full, indent=2, sort_keys=True, allow_nan=False)
+        (sibling / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        _fsync(sibling / MANIFEST)
+        _fsync(sibling)
+        _swap(sibling, target)
+        _fsync(target.parent)
+    except OSError as error:
+        raise ArtifactError(
+            f"artifact {target}: cannot be written ({error.strerror or error}); "
+            "check the folder's permissions and the space left",
+            path=target,
+        ) from error
+    finally:
+        shutil.rmtree(sibling, ignore_errors=True)
+
+
+def _swap(new: Path, target: Path) -> None:
+    """Put `new` where `target` is; a folder cannot be renamed over one that holds files."""
+    if target.exists():
+        old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
+        target.rename(old)
+        new.rename(target)
+        shutil.rmtree(old)
+    else:
+        new.rename(target)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    file = folder / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        version = manifest["format_version"]
+        manifest["files"].items()
+    except OSError as error:
+        raise ArtifactError(
+            f"artifact {folder}: {MANIFEST} is missing or unreadable; {_REMEDY}", path=file
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"artifact {folder}: {MANIFEST} is damaged; {_REMEDY}", path=file
+        ) from (error)
+    if version != FORMAT_VERSION:
+        raise ArtifactError(
+            f"artifact {folder}: format {version} where this library reads {FORMAT_VERSION}; "
+            "use the library version that wrote it "
+            f"({manifest.get('library_version', 'unknown')}), or train again",
+            path=file,
+        )
+    return dict(manifest)
+
+
+def read_artifact(path: str | Path) -> Contents:
+    """Return the contents of an artifact folder, every file verified first.
+
+    Raises
+    ------
+    ArtifactError
+        If it is missing, damaged (says which file) or of another format version.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ArtifactError(f"artifact {folder}: there is no such folder; {_REMEDY}", path=folder)
+    manifest = _read_manifest(folder)
+    arrays: dict[str, NDArray[Any]] = {}
+    tables: dict[str, pd.DataFrame] = {}
+    for name, facts in manifest["files"].items():
+        file = folder / name
+        try:
+            if file.parent != folder or _sha256(file) != facts["sha256"]:
+                raise ValueError("checksum")
+            if file.suffix == ".npy":
+                arrays[file.stem] = np.load(file, mmap_mode="r", allow_pickle=False)
+            else:
+                tables[file.stem] = pq.read_table(file).to_pandas()
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            state = "is damaged" if file.is_file() else "is missing"
+            raise ArtifactError(
+                f"artifact {folder}: {name} {state}; {_REMEDY}", path=file
+            ) from error
+    return Contents(manifest, arrays, tables)
+
+
+def read_manifest(path: str | Path) -> Mapping[str, Any]:
+    """Return what an artifact says of itself, without reading its arrays.
+
+    Raises
+    ------
+    ArtifactError
+        If the manifest is missing, damaged or of another format version.
+    """
+    return _read_manifest(Path(path))
+
+
+class ModelsDirectory:
+    """A folder of artifact versions and a pointer to the current one.
+
+    Parameters
+    ----------
+    path : path
+        Made when the first version is written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.folder = Path(path)
+
+    def versions(self) -> list[str]:
+        """Return the versions present, oldest name first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(
+            entry.name
+            for entry in self.folder.iterdir()
+            if not entry.name.startswith(".") and (entry / MANIFEST).is_file()
+        )
+
+    def current(self) -> str | None:
+        """Return the version that is served, or None before the first `use`."""
+        try:
+            return (self.folder / CURRENT).read_text(encoding="utf-8").strip() or None
+        except FileNotFoundError:
+            return None
+
+    def path(self, version: str | None = None) -> Path:
+        """Return the folder of a version; default: the current one.
+
+        Raises
+        ------
+        ArtifactError
+            If there is no such version, with those that exist, or no current one.
+        """
+        name = version or self.current()
+        if name is None:
+            raise ArtifactError(
+                f"models {self.folder}: no current version; run `personalize train`, or "
+                "`personalize models use VERSION`",
+                path=self.folder,
+            )
+        if name not in self.versions():
+            known = ", ".join(self.versions()) or "none"
+            raise ArtifactError(
+                f"models {self.folder}: no version {name!r} (present: {known})", path=self.folder
+            )
+        return self.folder / name
+
+    def use(self, version: str) -> None:
+        """Make a version the current one, atomically; its files are verified first.
+
+        Raises
+        ------
+        ArtifactError
+            If there is no such version or it is damaged; the pointer stays where it was.
+        """
+        read_artifact(self.path(version))
+        pointer = self.folder / f".{CURRENT}.{secrets.token_hex(4)}.tmp"
+        pointer.write_text(version + "\n", encoding="utf-8")
+        _fsync(pointer)
+        pointer.replace(self.folder / CURRENT)
+        _fsync(self.folder)
+
+    def new_version(self, moment: dt.datetime) -> str:
+        """Return a free version name for an artifact written at `moment`."""
+        stem = moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+        taken, name, n = set(self.versions()), stem, 1
+        while name in taken:
+            n += 1
+            name = f"{stem}-{n}"
+        return name

@@ -1,0 +1,332 @@
+"""What customers own: one customer's purchases as a value, many customers' as arrays.
+
+Both are made from the same order lines by the same rules: a line counts as owned if it is no
+gift and not wholly returned; orders and returns at or after `as_of` have not happened; purchases
+of one moment are one occasion. Whether something owned is suppressed is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from personalize.orders import Orders
+from personalize.times import FOREVER, MISSING, Moment, to_micros
+
+
+class OrderLine(NamedTuple):
+    """One product in one order of a known customer; times in microseconds UTC."""
+
+    product_id: str
+    ordered_at: int
+    quantity: int
+    returned_quantity: int
+    returned_at: int
+    gift: bool
+    order_id: str
+
+
+class Owned(NamedTuple):
+    """What one customer owns of one product, item group or product type.
+
+    ``n_orders`` counts distinct moments of purchase; ``first_at`` and ``last_at`` are
+    microseconds UTC; ``last_quantity`` is the units kept of the last purchase.
+    """
+
+    n_orders: int
+    first_at: int
+    last_at: int
+    last_quantity: int
+
+
+Occasions = Mapping[int, int]
+"""Units kept, by moment of purchase."""
+
+
+def owned_of(occasions: Occasions) -> Owned:
+    """Return the summary of one or more purchases of one thing."""
+    last_at = max(occasions)
+    return Owned(len(occasions), min(occasions), last_at, occasions[last_at])
+
+
+@dataclass(frozen=True, eq=False)
+class PurchaseState:
+    """What one customer owns, sent back and ordered last; a value, made once per question.
+
+    Parameters
+    ----------
+    customer_id : str
+    n_orders : int
+        Distinct moments at which something kept was bought.
+    first_order_at, last_order_at : int, microseconds UTC
+        ``MISSING`` for a customer without purchases.
+    occasions : mapping of product id to (mapping of moment to units kept)
+    returned : mapping of product id to int
+        When a product that is no longer owned was last sent back, in microseconds UTC.
+    newest_order : tuple of str
+        Products of the newest order that were bought for the customer, sorted.
+    """
+
+    customer_id: str
+    n_orders: int
+    first_order_at: int
+    last_order_at: int
+    occasions: Mapping[str, Occasions]
+    returned: Mapping[str, int]
+    newest_order: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def owned(self) -> Mapping[str, Owned]:
+        """What is owned of each product, by product id."""
+        return {product: owned_of(times) for product, times in self.occasions.items()}
+
+    @classmethod
+    def unknown(cls, customer_id: str) -> Self:
+        """Return the state of a customer of whom nothing is known."""
+        return cls.from_lines(customer_id, ())
+
+    @classmethod
+    def from_orders(cls, orders: Orders, customer_id: str, as_of: Moment | None = None) -> Self:
+        """Return the state of one customer of an order table.
+
+        Parameters
+        ----------
+        orders : Orders
+        customer_id : str
+            An unknown one owns nothing.
+        as_of : moment, optional
+            Facts at or after it do not count; default: all facts count.
+
+        Raises
+        ------
+        InvalidConfigError
+            If `as_of` is no moment.
+        """
+        theirs = orders.for_customers([customer_id])
+        products = theirs.product_ids.take(pa.array(theirs.line_product)).to_pylist()
+        order_ids = theirs.order_ids.take(pa.array(theirs.line_order)).to_pylist()
+        lines = map(
+            OrderLine,
+            products,
+            theirs.order_time[theirs.line_order].tolist(),
+            theirs.quantity.tolist(),
+            theirs.returned_quantity.tolist(),
+            theirs.returned_at.tolist(),
+            theirs.gift.tolist(),
+            order_ids,
+        )
+        return cls.from_lines(customer_id, lines, None if as_of is None else to_micros(as_of))
+
+    @classmethod
+    def from_lines(
+        cls, customer_id: str, lines: Iterable[OrderLine], as_of: int | None = None
+    ) -> Self:
+        """Return the state after these lines, in any order.
+
+        Parameters
+        ----------
+        customer_id : str
+        lines : iterable of OrderLine
+            All lines of this customer.
+        as_of : int, microseconds UTC, optional
+            Facts at or after it do not count; default: all facts count.
+        """
+        horizon = FOREVER if as_of is None else as_of
+        occasions: dict[str, dict[int, int]] = {}
+        sent_back: dict[str, int] = {}
+        moments: set[int] = set()
+        newest: tuple[int, str] = (MISSING, "")
+        newest_products: set[str] = set()
+        for product_id, ordered_at, quantity, returned, returned_at, gift, order_id in lines:
+            if ordered_at >= horizon:
+                continue
+            if (ordered_at, order_id) > newest:
+                newest = (ordered_at, order_id)
+                newest_products = set()
+            if gift:
+                continue
+            kept = quantity - returned if returned and returned_at < horizon else quantity
+            if kept <= 0:
+                sent_back[product_id] = max(returned_at, sent_back.get(product_id, MISSING))
+                continue
+            times = occasions.setdefault(product_id, {})
+            times[ordered_at] = times.get(ordered_at, 0) + kept
+            moments.add(ordered_at)
+            if (ordered_at, order_id) == newest:
+                newest_products.add(product_id)
+        return cls(
+            customer_id=customer_id,
+            n_orders=len(moments),
+            first_order_at=min(moments, default=MISSING),
+            last_order_at=max(moments, default=MISSING),
+            occasions=MappingProxyType(occasions),
+            returned={p: at for p, at in sent_back.items() if p not in occasions},
+            newest_order=tuple(sorted(newest_products)),
+        )
+
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class OwnedTable:
+    """What many customers own of many targets (products, groups or types), sorted by both.
+
+    Parameters
+    ----------
+    customer, target : int64, shape (n,)
+        Codes; strictly increasing as pairs.
+    n_orders, first_at, last_at, last_quantity : int64, shape (n,)
+        As in `Owned`.
+    n_targets : int
+        Codes of targets are below it.
+    """
+
+    customer: Ints
+    target: Ints
+    n_orders: Ints
+    first_at: Ints
+    last_at: Ints
+    last_quantity: Ints
+    n_targets: int
+
+    def __len__(self) -> int:
+        return len(self.customer)
+
+    def find(self, customer: NDArray[Any], target: NDArray[Any]) -> Ints:
+        """Return the row of each (customer, target), or -1 where there is none."""
+        if not len(self):
+            return np.full(len(customer), -1, dtype=np.int64)
+        keys = self.customer * self.n_targets + self.target
+        wanted = np.asarray(customer, np.int64) * self.n_targets + np.asarray(target, np.int64)
+        rows = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        known = (keys[rows] == wanted) & (np.asarray(customer) >= 0) & (np.asarray(target) >= 0)
+        return np.where(known, rows, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Occasion:
+    """Purchases as parallel arrays, one row per (customer, target, moment), sorted so.
+
+    Parameters
+    ----------
+    customer, target, at, quantity : int64, shape (n,)
+    n_targets : int
+    """
+
+    customer: Ints
+    target: Ints
+    at: Ints
+    quantity: Ints
+    n_targets: int
+
+    @classmethod
+    def from_lines(
+        cls,
+        customer: NDArray[Any],
+        target: NDArray[Any],
+        at: NDArray[Any],
+        quantity: NDArray[Any],
+        n_targets: int,
+    ) -> Self:
+        """Return the occasions behind order lines; negative customers or targets are left out."""
+        use = (customer >= 0) & (target >= 0)
+        customer, target = customer[use].astype(np.int64), target[use].astype(np.int64)
+        at, quantity = at[use].astype(np.int64), quantity[use].astype(np.int64)
+        key = customer * n_targets + target
+        order = np.lexsort((at, key))
+        key, at = key[order], at[order]
+        starts = np.flatnonzero(_changes(key) | _changes(at))
+        summed = np.add.reduceat(quantity[order], starts) if len(starts) else quantity
+        return cls(key[starts] // n_targets, key[starts] % n_targets, at[starts], summed, n_targets)
+
+    @cached_property
+    def is_first(self) -> NDArray[np.bool_]:
+        """Whether each row is the customer's first purchase of the target."""
+        return _changes(self.customer) | _changes(self.target)
+
+    @cached_property
+    def is_last(self) -> NDArray[np.bool_]:
+        """Whether each row is the customer's last purchase of the target."""
+        return np.append(self.is_first[1:], True)[: len(self.at)]
+
+    def owned(self) -> OwnedTable:
+        """Return what is owned of each target."""
+        first, last = np.flatnonzero(self.is_first), np.flatnonzero(self.is_last)
+        return OwnedTable(
+            customer=self.customer[first],
+            target=self.target[first],
+            n_orders=last - first + 1,
+            first_at=self.at[first],
+            last_at=self.at[last],
+            last_quantity=self.quantity[last],
+            n_targets=self.n_targets,
+        )
+
+
+def _changes(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return whether each value differs from the one before; the first always does."""
+    out = np.ones(len(values), dtype=bool)
+    out[1:] = values[1:] != values[:-1]
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Purchases:
+    """The kept lines and wholly returned lines of many customers, ready to be summed.
+
+    Parameters
+    ----------
+    customer_ids : large_string, shape (n_customers,)
+        Sorted; codes below refer to it.
+    customer, product, at, quantity : shape (n_kept,)
+        Kept lines of known customers; `product` is a code of the orders' ``product_ids``.
+    returned_customer, returned_product, returned_at : shape (n_returned,)
+        Lines sent back, all of them.
+    """
+
+    customer_ids: pa.Array
+    customer: NDArray[np.int32]
+    product: NDArray[np.int32]
+    at: Ints
+    quantity: Ints
+    returned_customer: NDArray[np.int32]
+    returned_product: NDArray[np.int32]
+    returned_at: Ints
+
+    @classmethod
+    def from_orders(cls, orders: Orders) -> Self:
+        """Return the purchases behind orders that are already cut at the moment of the question."""
+        customer = orders.order_customer[orders.line_order]
+        known = (customer >= 0) & ~orders.gift
+        kept = np.flatnonzero(known & orders.kept)
+        back = np.flatnonzero(known & ~orders.kept)
+        return cls(
+            customer_ids=orders.customer_ids,
+            customer=customer[kept],
+            product=orders.line_product[kept],
+            at=orders.order_time[orders.line_order[kept]],
+            quantity=orders.quantity[kept].astype(np.int64) - orders.returned_quantity[kept],
+            returned_customer=customer[back],
+            returned_product=orders.line_product[back],
+            returned_at=orders.returned_at[back],
+        )
+
+    @cached_property
+    def orders_of(self) -> OwnedTable:
+        """Each customer's orders as a whole: target 0, one row per customer with purchases."""
+        nothing = np.zeros(len(self.customer), dtype=np.int64)
+        return Occasion.from_lines(self.customer, nothing, self.at, self.quantity, 1).owned()
+
+    def codes(self, customer_ids: list[str]) -> Ints:
+        """Return the code of each customer, -1 for an unknown one."""
+        found = pc.index_in(pa.array(customer_ids, pa.large_string()), value_set=self.customer_ids)
+        return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
