@@ -1,0 +1,1 @@
+"""The HTTP service: settings, schemas, routes, app; `python -m service`."""
