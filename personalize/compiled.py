@@ -1,0 +1,108 @@
+"""Loops compiled by numba on their first call, and only then.
+
+Importing numba costs a serving process a second and 100 MB for nothing: whatever a service runs is
+numpy. So no module imports numba; a loop that fitting needs is wrapped in `compiled`, and the first
+call imports and compiles it. The machine code is cached on disk where a folder can be written.
+"""
+
+from __future__ import annotations
+
+import threading
+import types
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Compiled(Generic[P, R]):
+    """A function on arrays and numbers that is compiled when it is first called.
+
+    It releases the interpreter lock, so that rows can be spread over threads. Results are those of
+    the plain function: no reordering of sums, no fused shortcuts.
+
+    Parameters
+    ----------
+    py : callable
+        The plain function. It may use numpy, `math` and its own arguments only.
+    uses : tuple of callable
+        Plain functions that it calls by their names; they are compiled with it.
+
+    Attributes
+    ----------
+    py : callable
+        The plain function, for tests and for calls too small to be worth compiling.
+    """
+
+    def __init__(self, py: Callable[P, R], uses: tuple[Callable[..., Any], ...] = ()) -> None:
+        self.py = py
+        self._uses = uses
+        self.__doc__ = py.__doc__
+        self.__name__ = py.__name__
+        self.__wrapped__ = py
+        self._fast: Callable[P, R] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return what the plain function returns, compiled."""
+        fast = self._fast
+        if fast is None:
+            fast = self._compile()
+        return fast(*args, **kwargs)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether numba has wrapped it already."""
+        return self._fast is not None
+
+    def _compile(self) -> Callable[P, R]:
+        with self._lock:
+            if self._fast is None:
+                self._fast = _wrapped_by_numba(self.py, self._uses)
+            return self._fast
+
+
+def compiled(py: Callable[P, R], uses: tuple[Callable[..., Any], ...] = ()) -> Compiled[P, R]:
+    """Return `py` as a function that numba compiles when it is first called.
+
+    One rule can so be run by the interpreter for one customer and compiled for millions: the
+    plain functions named in `uses` are compiled where a loop calls them, and stay plain elsewhere.
+
+    Examples
+    --------
+    >>> @compiled
+    ... def double(x):
+    ...     return 2 * x
+    >>> double.py(21), double.is_ready
+    (42, False)
+    """
+    return Compiled(py, uses)
+
+
+def _wrapped_by_numba(py: Callable[P, R], uses: tuple[Callable[..., Any], ...]) -> Callable[P, R]:
+    import numba
+
+    def wrap(cache: bool) -> Callable[P, R]:
+        jit = numba.njit(cache=cache, nogil=True)
+        inner: dict[str, Any] = {}
+        for used in uses:  # in order: a later one may call an earlier one
+            inner[used.__name__] = jit(_rebound(used, inner))
+        return cast("Callable[P, R]", cast("Any", jit(_rebound(py, inner))))
+
+    try:
+        return wrap(cache=True)
+    except RuntimeError:  # numba's answer where neither the package nor the home can be written
+        return wrap(cache=False)
+
+
+def _rebound(py: Callable[..., Any], inner: dict[str, Any]) -> Callable[..., Any]:
+    """Return `py` seeing the compiled forms of what it calls."""
+    if not inner:
+        return py
+    plain = cast("types.FunctionType", py)
+    twin = types.FunctionType(
+        plain.__code__, {**plain.__globals__, **inner}, plain.__name__, plain.__defaults__
+    )
+    twin.__module__, twin.__qualname__ = plain.__module__, plain.__qualname__
+    return twin
