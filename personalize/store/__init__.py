@@ -1,0 +1,35 @@
+"""The facts of a shop on disk: orders, returns, products; its policy and keys.
+
+::
+
+    store.py        Store: what is one transaction
+    state.py        what an order is, as pure functions
+    orders.py lines.py transfer.py catalogue.py policies.py keys.py     what is in a transaction
+    database.py     opening, reading, writing, errors; the only file that knows which database
+    upgrade.py layout.py migrations/     the tables and their history
+"""
+
+from __future__ import annotations
+
+from personalize.store.keys import SCOPES, KeyRecord
+from personalize.store.state import (
+    Adjustment,
+    OrderSnapshot,
+    SnapshotLine,
+    StoredLine,
+    StoredOrder,
+)
+from personalize.store.store import Store
+from personalize.store.transfer import ImportReport
+
+__all__ = [
+    "SCOPES",
+    "Adjustment",
+    "ImportReport",
+    "KeyRecord",
+    "OrderSnapshot",
+    "SnapshotLine",
+    "Store",
+    "StoredLine",
+    "StoredOrder",
+]

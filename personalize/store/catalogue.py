@@ -1,0 +1,124 @@
+"""The catalogue as it changes: products, each with the revision of its last change.
+
+The revision is one counter over all products: it is the number of the last write that changed
+something. A feed that repeats what is known changes nothing, so what was derived from the
+catalogue stays valid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from personalize.catalog import Catalog, Product
+from personalize.errors import InvalidCatalogError
+from personalize.policy import normalise_type
+from personalize.store.layout import products
+from personalize.store.orders import batches
+from personalize.store.state import is_id
+
+_IDS_AT_ONCE = 500
+_FIELDS = tuple(products.c[name] for name in Product._fields)
+_ALL = sa.select(*_FIELDS).order_by(products.c.product_id)
+_ONE = sa.select(*_FIELDS).where(products.c.product_id == sa.bindparam("product_id"))
+_SOME = sa.select(*_FIELDS).where(products.c.product_id.in_(sa.bindparam("ids", expanding=True)))
+_SINCE = _ALL.where(products.c.revision > sa.bindparam("revision"))
+_REVISION = sa.select(sa.func.coalesce(sa.func.max(products.c.revision), 0))
+_INSERT = sa.insert(products)
+_UPDATE = (
+    sa.update(products)
+    .where(products.c.product_id == sa.bindparam("at_product"))
+    .values({c.name: sa.bindparam(c.name) for c in products.c})
+)
+
+
+def canonical_products(given: Iterable[Product]) -> dict[str, Product]:
+    """Return products by id in their one spelling; the last of one id counts.
+
+    Raises
+    ------
+    InvalidCatalogError
+        For an id or a price that is not allowed; nothing is stored then.
+    """
+    return {each.product_id: _canonical(each) for each in given}
+
+
+def put(connection: sa.Connection, given: dict[str, Product]) -> int:
+    """Store canonical products; return the revision, a new one if that changed anything."""
+    known = {
+        row[0]: Product(*row)
+        for some in batches(given, _IDS_AT_ONCE)
+        for row in connection.execute(_SOME, {"ids": some})
+    }
+    changed = [product for product_id, product in given.items() if known.get(product_id) != product]
+    now = revision(connection)
+    if not changed:
+        return now
+    new = [_row(each, now + 1) for each in changed if each.product_id not in known]
+    if new:
+        connection.execute(_INSERT, new)
+    old = [
+        _row(each, now + 1) | {"at_product": each.product_id}
+        for each in changed
+        if each.product_id in known
+    ]
+    if old:
+        connection.execute(_UPDATE, old)
+    return now + 1
+
+
+def revision(connection: sa.Connection) -> int:
+    """Return the revision of the last change; 0 if there is no product."""
+    return int(connection.execute(_REVISION).scalar_one())
+
+
+def changed_since(connection: sa.Connection, since: int) -> tuple[int, list[Product]]:
+    """Return the revision and what changed after `since`: all of it if `since` is none of ours."""
+    now = revision(connection)
+    after = {"revision": since if since <= now else 0}
+    return now, [Product(*row) for row in connection.execute(_SINCE, after)]
+
+
+def product(connection: sa.Connection, product_id: str) -> Product | None:
+    """Return one product, or None if it is unknown."""
+    row = connection.execute(_ONE, {"product_id": product_id}).one_or_none()
+    return None if row is None else Product(*row)
+
+
+def catalog(connection: sa.Connection) -> Catalog:
+    """Return all products."""
+    found: Sequence[Product] = [Product(*row) for row in connection.execute(_ALL)]
+    return Catalog.from_products(found)
+
+
+def _row(product: Product, revision: int) -> dict[str, Any]:
+    return product._asdict() | {"revision": revision}
+
+
+def _canonical(given: Product) -> Product:
+    for name in ("product_id", "item_group_id"):
+        value = getattr(given, name)
+        if (value is not None or name == "product_id") and not (
+            isinstance(value, str) and is_id(value)
+        ):
+            allowed = "text of 1 to 255 characters without control characters"
+            raise _refused(given, name, value, allowed)
+    price = None if given.price is None or math.isnan(given.price) else float(given.price)
+    if price is not None and not 0 <= price < math.inf:
+        raise _refused(given, "price", given.price, "0 or more, finite")
+    path = given.product_type
+    return given._replace(
+        price=price,
+        product_type=None if path is None else normalise_type(path),
+        sensitive=bool(given.sensitive),
+    )
+
+
+def _refused(product: Product, what: str, value: object, allowed: str) -> InvalidCatalogError:
+    return InvalidCatalogError(
+        f"product {product.product_id!r}: {what} is {value!r}; allowed is {allowed}; "
+        "no product of this call was stored"
+    )

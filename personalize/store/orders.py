@@ -1,0 +1,312 @@
+"""Write and read the state of orders, within a transaction that is open.
+
+What an order's state is, `personalize.store.state` decides; this file keeps what it needs, and
+keeps ``order_lines`` equal to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from personalize.store.layout import GUEST, adjustments, order_lines, orders
+from personalize.store.state import (
+    Adjustment,
+    OrderSnapshot,
+    SnapshotLine,
+    StoredLine,
+    StoredOrder,
+    Version,
+    adjustment_version,
+    decode_lines,
+    effective_lines,
+    encode_lines,
+)
+from personalize.times import MISSING
+
+_IDS_AT_ONCE = 500
+
+
+class Versioned(NamedTuple):
+    """A canonical snapshot and what it is compared by."""
+
+    snapshot: OrderSnapshot
+    version: Version
+
+
+class _Head(NamedTuple):
+    version: Version
+    customer_id: str | None
+    ordered_at: int | None  # None: deleted
+
+
+_ids: sa.BindParameter[list[str]] = sa.bindparam("ids", expanding=True)
+_HEADS = sa.select(
+    orders.c.order_id,
+    orders.c.updated_at,
+    orders.c.content_hash,
+    orders.c.customer_id,
+    orders.c.ordered_at,
+).where(orders.c.order_id.in_(_ids))
+_ADJUSTMENTS = sa.select(
+    adjustments.c.order_id,
+    adjustments.c.adjustment_id,
+    adjustments.c.adjusted_at,
+    adjustments.c.lines,
+).where(adjustments.c.order_id.in_(_ids))
+_ADJUSTMENT_VERSION = sa.select(adjustments.c.adjusted_at, adjustments.c.content_hash).where(
+    adjustments.c.order_id == sa.bindparam("order_id"),
+    adjustments.c.adjustment_id == sa.bindparam("adjustment_id"),
+)
+_ORDER = sa.select(orders).where(orders.c.order_id == sa.bindparam("order_id"))
+_LINES = (
+    sa.select(order_lines)
+    .where(
+        order_lines.c.customer_id == sa.bindparam("at_customer"),
+        order_lines.c.ordered_at == sa.bindparam("at_time"),
+        order_lines.c.order_id == sa.bindparam("at_order"),
+    )
+    .order_by(order_lines.c.product_id)
+)
+_IS_ORDER = (
+    order_lines.c.customer_id == sa.bindparam("at_customer"),
+    order_lines.c.ordered_at == sa.bindparam("at_time"),
+    order_lines.c.order_id == sa.bindparam("at_order"),
+)
+_DELETE_LINES = sa.delete(order_lines).where(*_IS_ORDER)
+_UPDATE_LINE = (
+    sa.update(order_lines)
+    .where(*_IS_ORDER, order_lines.c.product_id == sa.bindparam("at_product"))
+    .values(returned_quantity=sa.bindparam("returned"), returned_at=sa.bindparam("at"))
+)
+_INSERT_ORDER = sa.insert(orders)
+_UPDATE_ORDER = (
+    sa.update(orders)
+    .where(orders.c.order_id == sa.bindparam("at_order"))
+    .values(
+        {c.name: sa.bindparam(c.name) for c in orders.c if c.name != "order_id"},
+    )
+)
+_INSERT_LINES = sa.insert(order_lines)
+_DELETE_ADJUSTMENT = sa.delete(adjustments).where(
+    adjustments.c.order_id == sa.bindparam("at_order"),
+    adjustments.c.adjustment_id == sa.bindparam("at_adjustment"),
+)
+_INSERT_ADJUSTMENT = sa.insert(adjustments)
+
+
+def put(connection: sa.Connection, given: Sequence[Versioned]) -> list[bool]:
+    """Store snapshots one after the other; return for each whether it is now the newest.
+
+    One that is stored already is the newest too, and changes nothing.
+    """
+    heads = _heads(connection, {one.snapshot.order_id for one in given})
+    newest = {order_id: head.version for order_id, head in heads.items()}
+    applied: list[bool] = []
+    winners: dict[str, Versioned] = {}
+    for one in given:
+        order_id = one.snapshot.order_id
+        known = newest.get(order_id)
+        if known is None or one.version > known:
+            newest[order_id] = one.version
+            winners[order_id] = one
+        applied.append(one.version >= newest[order_id])
+    if winners:
+        _replace(connection, winners, heads)
+    return applied
+
+
+def _replace(
+    connection: sa.Connection, winners: dict[str, Versioned], heads: dict[str, _Head]
+) -> None:
+    """Write the winners over what is there; `heads` is what is there."""
+    live = [
+        {"at_order": order_id, "at_customer": head.customer_id or GUEST, "at_time": head.ordered_at}
+        for order_id in winners
+        if (head := heads.get(order_id)) is not None and head.ordered_at is not None
+    ]
+    if live:
+        connection.execute(_DELETE_LINES, live)
+    rows = [_order_row(one) for one in winners.values()]
+    new = [row for row in rows if row["order_id"] not in heads]
+    if new:
+        connection.execute(_INSERT_ORDER, new)
+    old = [
+        {"at_order" if name == "order_id" else name: value for name, value in row.items()}
+        for row in rows
+        if row["order_id"] in heads
+    ]
+    if old:
+        connection.execute(_UPDATE_ORDER, old)
+    waiting = _adjustments(connection, winners)
+    lines = [
+        row
+        for order_id, one in winners.items()
+        for row in _line_rows(one.snapshot, waiting.get(order_id, ()))
+    ]
+    if lines:
+        connection.execute(_INSERT_LINES, lines)
+
+
+def adjust(connection: sa.Connection, adjustment: Adjustment) -> bool:
+    """Store a canonical adjustment; return whether it is now what its id stands for."""
+    key = {"order_id": adjustment.order_id, "adjustment_id": adjustment.adjustment_id}
+    version = adjustment_version(adjustment)
+    found = connection.execute(_ADJUSTMENT_VERSION, key).one_or_none()
+    if found is not None:
+        known = Version(*found)
+        if known >= version:
+            return known == version
+        connection.execute(
+            _DELETE_ADJUSTMENT,
+            {"at_order": adjustment.order_id, "at_adjustment": adjustment.adjustment_id},
+        )
+    connection.execute(
+        _INSERT_ADJUSTMENT,
+        {
+            **key,
+            "adjusted_at": version.at,
+            "content_hash": version.content_hash,
+            "lines": encode_lines(adjustment.lines),
+        },
+    )
+    _recompute(connection, adjustment.order_id)
+    return True
+
+
+def _recompute(connection: sa.Connection, order_id: str) -> None:
+    """Bring the lines of one order up to date with its adjustments."""
+    order = connection.execute(_ORDER, {"order_id": order_id}).one_or_none()
+    if order is None or order.ordered_at is None:
+        return
+    key = _key(order)
+    rows = connection.execute(_LINES, key).all()
+    lines = tuple(
+        SnapshotLine(
+            row.product_id,
+            row.quantity,
+            row.sent_returned_quantity,
+            _time(row.sent_returned_at),
+            row.unit_price,
+            row.gift,
+        )
+        for row in rows
+    )
+    snapshot = OrderSnapshot(
+        order_id, order.customer_id, order.ordered_at, order.updated_at, lines=lines
+    )
+    waiting = _adjustments(connection, [order_id])
+    changed = [
+        {
+            **key,
+            "at_product": line.product_id,
+            "returned": line.returned_quantity,
+            "at": _nullable(line.returned_at),
+        }
+        for line in effective_lines(snapshot, waiting[order_id])
+    ]
+    connection.execute(_UPDATE_LINE, changed)
+
+
+def order(connection: sa.Connection, order_id: str) -> StoredOrder | None:
+    """Return an order as it stands; None if it was never seen or is deleted."""
+    head = connection.execute(_ORDER, {"order_id": order_id}).one_or_none()
+    if head is None or head.ordered_at is None:
+        return None
+    lines = tuple(
+        StoredLine(
+            row.product_id,
+            row.quantity,
+            row.returned_quantity,
+            _time(row.returned_at),
+            row.unit_price,
+            row.gift,
+        )
+        for row in connection.execute(_LINES, _key(head))
+    )
+    return StoredOrder(
+        order_id,
+        head.customer_id,
+        head.ordered_at,
+        head.updated_at,
+        head.currency,
+        head.channel,
+        lines,
+    )
+
+
+def _key(head: sa.Row[Any]) -> dict[str, Any]:
+    return {
+        "at_order": head.order_id,
+        "at_customer": head.customer_id or GUEST,
+        "at_time": head.ordered_at,
+    }
+
+
+def _order_row(one: Versioned) -> dict[str, Any]:
+    snapshot, version = one
+    return {
+        "order_id": snapshot.order_id,
+        "customer_id": snapshot.customer_id,
+        "ordered_at": _nullable(snapshot.ordered_at),
+        "updated_at": version.at,
+        "content_hash": version.content_hash,
+        "currency": snapshot.currency,
+        "channel": snapshot.channel,
+    }
+
+
+def _line_rows(snapshot: OrderSnapshot, waiting: Iterable[Adjustment]) -> Iterator[dict[str, Any]]:
+    customer_id = snapshot.customer_id or GUEST
+    effective = effective_lines(snapshot, waiting)
+    for sent, line in zip(snapshot.lines, effective, strict=True):
+        yield {
+            "customer_id": customer_id,
+            "ordered_at": snapshot.ordered_at,
+            "order_id": snapshot.order_id,
+            "product_id": line.product_id,
+            "quantity": line.quantity,
+            "returned_quantity": line.returned_quantity,
+            "returned_at": _nullable(line.returned_at),
+            "gift": line.gift,
+            "unit_price": line.unit_price,
+            "sent_returned_quantity": sent.returned_quantity,
+            "sent_returned_at": _nullable(sent.returned_at),
+        }
+
+
+def _heads(connection: sa.Connection, order_ids: Iterable[str]) -> dict[str, _Head]:
+    return {
+        row[0]: _Head(Version(row[1], row[2]), row[3], row[4])
+        for some in batches(order_ids, _IDS_AT_ONCE)
+        for row in connection.execute(_HEADS, {"ids": some})
+    }
+
+
+def _adjustments(
+    connection: sa.Connection, order_ids: Iterable[str]
+) -> dict[str, list[Adjustment]]:
+    found: dict[str, list[Adjustment]] = {}
+    for some in batches(order_ids, _IDS_AT_ONCE):
+        for order_id, adjustment_id, at, lines in connection.execute(_ADJUSTMENTS, {"ids": some}):
+            adjustment = Adjustment(order_id, adjustment_id, at, decode_lines(lines))
+            found.setdefault(order_id, []).append(adjustment)
+    return found
+
+
+def batches(values: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Yield `values` in lists of at most `size`."""
+    rest = iter(values)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _time(value: int | None) -> int:
+    return MISSING if value is None else value
+
+
+def _nullable(value: int) -> int | None:
+    return None if value == MISSING else value
