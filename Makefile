@@ -47,7 +47,7 @@ lint: $(READY)
 	$(VENV)/bin/lint-imports --no-logo
 
 wheel: $(READY)
-	.ci/wheel $(PY)
+	$(PY) .ci/wheel.py
 
 check: lint test wheel ## format, lint, types, imports, tests, wheel: what CI runs
 
