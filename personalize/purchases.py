@@ -201,6 +201,18 @@ class OwnedTable:
     def __len__(self) -> int:
         return len(self.customer)
 
+    def take(self, rows: NDArray[Any]) -> OwnedTable:
+        """Return these rows, ascending."""
+        return OwnedTable(
+            self.customer[rows],
+            self.target[rows],
+            self.n_orders[rows],
+            self.first_at[rows],
+            self.last_at[rows],
+            self.last_quantity[rows],
+            self.n_targets,
+        )
+
     def find(self, customer: NDArray[Any], target: NDArray[Any]) -> Ints:
         """Return the row of each (customer, target), or -1 where there is none."""
         if not len(self):

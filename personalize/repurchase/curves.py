@@ -212,7 +212,8 @@ class _Shrunken:
             shape = (-1,) + (1,) * (other.ndim - 1)
             if not len(mine):
                 return np.asarray(other)
-            return np.where(has.reshape(shape), mine[np.maximum(parent, 0)], other)
+            picked = np.where(has.reshape(shape), mine[np.maximum(parent, 0)], other)
+            return np.asarray(picked)
 
         return _Shrunken(*(pick(name) for name in self.__dataclass_fields__))
 

@@ -72,7 +72,7 @@ def pair_features(
 
 
 def repurchase_probability(
-    weights: Sequence[float],
+    weights: Sequence[float] | Floats,
     offset: float,
     n_orders: int,
     first_at: int,

@@ -1,0 +1,144 @@
+"""The products of one question: numbers, variants, types and availability in one place.
+
+The model's own products come first, in the order of its arrays; products that only a catalogue
+or a customer's history knows follow. A space is a value: a change makes a new one, cheaply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalize.catalog import Product
+
+
+@dataclass(frozen=True, eq=False)
+class ProductSpace:
+    """Products by number, and what the catalogue says of each.
+
+    Parameters
+    ----------
+    ids : list of str, length n
+    nums : dict of str to int
+        Number of each id.
+    products : list of Product, length n
+    is_stray : list of bool, length n
+        Neither the model nor a catalogue knows it; only somebody's history does.
+    group, type : list of int, length n
+        Number of its item group and its product type, -1 for none.
+    groups, types : list of str
+        Names by number; the model's own come first.
+    group_nums, type_nums : dict of str to int
+    type_of_group : list of int
+        Type of each group's first product.
+    n_model : int
+        Products below this number are the model's own.
+    """
+
+    ids: list[str]
+    nums: dict[str, int]
+    products: list[Product]
+    is_stray: list[bool]
+    group: list[int]
+    type: list[int]
+    groups: list[str]
+    types: list[str]
+    group_nums: dict[str, int]
+    type_nums: dict[str, int]
+    type_of_group: list[int]
+    n_model: int
+
+    @classmethod
+    def from_model(cls, products: Sequence[Product]) -> Self:
+        """Return the space of a model's products, in the order of its arrays.
+
+        Groups and types are numbered by name.
+        """
+        groups = sorted({p.item_group_id for p in products if p.item_group_id is not None})
+        types = sorted({p.product_type for p in products if p.product_type is not None})
+        space = cls(
+            ids=[],
+            nums={},
+            products=[],
+            is_stray=[],
+            group=[],
+            type=[],
+            groups=groups,
+            types=types,
+            group_nums={name: num for num, name in enumerate(groups)},
+            type_nums={name: num for num, name in enumerate(types)},
+            type_of_group=[-1] * len(groups),
+            n_model=len(products),
+        )
+        for product in products:
+            space._put(product, is_stray=False)
+        return space
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def with_products(self, changed: Iterable[Product]) -> ProductSpace:
+        """Return the space in which these products are as given, new ones added."""
+        space = self._copy()
+        for product in changed:
+            space._put(product, is_stray=False)
+        return space
+
+    def with_strays(self, product_ids: Iterable[str]) -> ProductSpace:
+        """Return the space with these ids added where nothing knows them."""
+        missing = [product_id for product_id in product_ids if product_id not in self.nums]
+        if not missing:
+            return self
+        space = self._copy()
+        for product_id in missing:
+            space._put(Product(product_id), is_stray=True)
+        return space
+
+    def is_shown(self) -> NDArray[np.bool_]:
+        """Return whether each product may be recommended as far as the catalogue goes."""
+        return np.fromiter(
+            (p.is_available and not p.sensitive for p in self.products), bool, len(self)
+        )
+
+    def array(self, name: str) -> NDArray[np.int64]:
+        """Return ``group``, ``type`` or ``type_of_group`` as int64."""
+        return np.asarray(getattr(self, name), dtype=np.int64)
+
+    def _copy(self) -> ProductSpace:
+        parts: dict[str, Any] = {}
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            parts[name] = value if name == "n_model" else value.copy()
+        return ProductSpace(**parts)
+
+    def _put(self, product: Product, *, is_stray: bool) -> None:
+        group = self._numbered(product.item_group_id, self.groups, self.group_nums)
+        type_num = self._numbered(product.product_type, self.types, self.type_nums)
+        if group == len(self.type_of_group):
+            self.type_of_group.append(type_num)
+        elif group >= 0 and self.type_of_group[group] < 0:
+            self.type_of_group[group] = type_num
+        num = self.nums.get(product.product_id)
+        if num is None:
+            self.nums[product.product_id] = len(self.ids)
+            self.ids.append(product.product_id)
+            self.products.append(product)
+            self.is_stray.append(is_stray)
+            self.group.append(group)
+            self.type.append(type_num)
+        else:
+            self.products[num], self.is_stray[num] = product, is_stray
+            self.group[num], self.type[num] = group, type_num
+
+    @staticmethod
+    def _numbered(name: str | None, names: list[str], nums: dict[str, int]) -> int:
+        if name is None:
+            return -1
+        num = nums.setdefault(name, len(names))
+        if num == len(names):
+            names.append(name)
+        return num

@@ -1,0 +1,269 @@
+"""Decisions for many customers at once: the same rule, compiled, over arrays."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalize.compiled import compiled
+from personalize.products import ProductSpace
+from personalize.purchases import Occasion, OwnedTable, Purchases
+from personalize.repurchase import RULE, pair_features, repurchase_probability
+from personalize.suppression.rule import basis_level, combine, due_at
+from personalize.suppression.terms import Floats, Ints, Rules, Terms
+from personalize.times import DAY, MISSING
+
+
+def _fill_due(
+    until: Ints,
+    target: Ints,
+    n_orders: Ints,
+    first_at: Ints,
+    last_at: Ints,
+    last_quantity: Ints,
+    gap: Floats,
+    typical: Floats,
+    usual: Floats,
+    is_learned: NDArray[np.bool_],
+    is_on: NDArray[np.bool_],
+    min_days: float,
+    rhythm_strength: float,
+) -> None:
+    for i in range(len(until)):
+        t = target[i]
+        if is_on[t]:
+            until[i] = due_at(
+                n_orders[i],
+                first_at[i],
+                last_at[i],
+                last_quantity[i],
+                gap[t],
+                typical[t],
+                usual[t],
+                is_learned[t],
+                min_days,
+                rhythm_strength,
+            )
+
+
+def _fill_chance(
+    chance: Floats,
+    rows: Ints,
+    weights: Floats,
+    offset: Floats,
+    typical: Floats,
+    target: Ints,
+    n_orders: Ints,
+    first_at: Ints,
+    last_at: Ints,
+    as_of: int,
+    customer: Ints,
+    customer_orders: Ints,
+    customer_first_at: Ints,
+    customer_last_at: Ints,
+) -> None:
+    for i in range(len(rows)):
+        r = rows[i]
+        if r >= 0:
+            c = customer[r]
+            chance[i] = repurchase_probability(
+                weights,
+                offset[target[r]],
+                n_orders[r],
+                first_at[r],
+                last_at[r],
+                as_of,
+                customer_orders[c],
+                customer_first_at[c],
+                customer_last_at[c],
+                typical[target[r]],
+            )
+
+
+def _fill_decisions(
+    reason: Ints, since: Ints, until: Ints, level: Ints, times: Ints, as_of: int
+) -> None:
+    for i in range(len(reason)):
+        reason[i], since[i], until[i] = combine(
+            as_of,
+            times[i, 0],
+            times[i, 1],
+            times[i, 2],
+            times[i, 3],
+            times[i, 4],
+            times[i, 5],
+            times[i, 6],
+            times[i, 7],
+        )
+        level[i] = basis_level(as_of, times[i, 1], times[i, 3], times[i, 5])
+
+
+fill_due = compiled(_fill_due, uses=(due_at,))
+fill_chance = compiled(_fill_chance, uses=(pair_features, repurchase_probability))
+fill_decisions = compiled(_fill_decisions, uses=(combine, basis_level))
+
+
+class Decisions(NamedTuple):
+    """Decisions about pairs, as parallel arrays of one length.
+
+    ``reason`` indexes ``REASONS`` (4 is not suppressed), ``basis`` ``BASES`` (-1 for none);
+    times are microseconds UTC, int64 min for none, int64 max for good; ``chance`` is NaN where
+    there is none.
+    """
+
+    reason: Ints
+    since: Ints
+    until: Ints
+    basis: Ints
+    chance: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class ManyCustomers:
+    """The purchases of many customers under some rules.
+
+    Parameters
+    ----------
+    rules : Rules
+        Their space holds every product that anybody bought.
+    purchases : Purchases
+    owned : tuple of OwnedTable
+        By product, item group and one-per-need type, in numbers of the space.
+    until : tuple of int64 arrays
+        When each row of `owned` is due; int64 min where its rule is off.
+    returned : OwnedTable
+        Products sent back and not owned; ``last_at`` is when.
+    """
+
+    rules: Rules
+    purchases: Purchases
+    owned: tuple[OwnedTable, OwnedTable, OwnedTable]
+    until: tuple[Ints, Ints, Ints]
+    returned: OwnedTable
+
+    @classmethod
+    def from_purchases(cls, rules: Rules, purchases: Purchases, nums: Ints) -> Self:
+        """Return the purchases laid out by scope.
+
+        Parameters
+        ----------
+        rules : Rules
+        purchases : Purchases
+        nums : int64, shape (n_product_ids,)
+            Number in the rules' space of each product code of the purchases.
+        """
+        space = rules.space
+        product = nums[purchases.product]
+        group_of, type_of = space.array("group"), space.array("type")
+        single = np.append(np.where(rules.is_one_per_need, 1, -1), -1)
+        kind = type_of[product]
+        kind = np.where(single[kind] > 0, kind, -1)
+        targets = (product, group_of[product], kind)
+        counts = (len(space), len(space.groups), len(space.types))
+        owned = tuple(
+            Occasion.from_lines(
+                purchases.customer, target, purchases.at, purchases.quantity, max(count, 1)
+            ).owned()
+            for target, count in zip(targets, counts, strict=True)
+        )
+        a, b, c = owned
+        until = tuple(_until(rules, rules.levels[i], owned[i]) for i in range(3))
+        d, e, f = until
+        back = Occasion.from_lines(
+            purchases.returned_customer,
+            nums[purchases.returned_product],
+            purchases.returned_at,
+            np.zeros(len(purchases.returned_at), dtype=np.int64),
+            max(len(space), 1),
+        ).owned()
+        gone = np.flatnonzero(a.find(back.customer, back.target) < 0)
+        return cls(rules, purchases, (a, b, c), (d, e, f), back.take(gone))
+
+    def chance(self, level: int, rows: Ints, as_of: int) -> Floats:
+        """Return the chance of a repurchase of rows of one level; NaN for row -1."""
+        table, terms, whole = self.owned[level], self.rules.levels[level], self.purchases.orders_of
+        out = np.full(len(rows), math.nan)
+        fill_chance(
+            out,
+            rows,
+            np.array(self.rules.weights[level]),
+            terms.offset,
+            terms.typical,
+            table.target,
+            table.n_orders,
+            table.first_at,
+            table.last_at,
+            as_of,
+            np.searchsorted(whole.customer, table.customer),
+            whole.n_orders,
+            whole.first_at,
+            whole.last_at,
+        )
+        return out
+
+    def decide(self, customer: Ints, product: Ints, as_of: int) -> Decisions:
+        """Return the decision about each pair.
+
+        Parameters
+        ----------
+        customer : int64, shape (n,)
+            Codes of the purchases' customers, -1 for an unknown one.
+        product : int64, shape (n,)
+            Numbers of the rules' space, -1 for an unknown one.
+        as_of : int, microseconds UTC
+        """
+        space = self.rules.space
+        group_of, type_of = (np.append(space.array(name), -1) for name in ("group", "type"))
+        targets = (product, group_of[product], type_of[product])
+        rows = [self.owned[i].find(customer, targets[i]) for i in range(3)]
+        times = np.full((len(customer), 8), MISSING, dtype=np.int64)
+        for i in range(3):
+            _put_times(times[:, 2 * i : 2 * i + 2], rows[i], self.owned[i].last_at, self.until[i])
+        if self.rules.returned_is_on:
+            back = self.returned.find(customer, product)
+            away = self.returned.last_at + int(self.rules.return_days * DAY)
+            _put_times(times[:, 6:8], back, self.returned.last_at, away)
+        reason, since, until, level = np.empty((4, len(customer)), dtype=np.int64)
+        fill_decisions(reason, since, until, level, times, as_of)
+        basis = np.where(reason == 4, -1, RULE)
+        for i in range(3):
+            mine = np.flatnonzero((level == i) & (reason != 4))
+            basis[mine] = self.rules.levels[i].basis[targets[i][mine]]
+        return Decisions(reason, since, until, basis, self.chance(0, rows[0], as_of))
+
+
+def _put_times(out: Ints, rows: Ints, since: Ints, until: Ints) -> None:
+    """Write since and until where there is a row that suppresses."""
+    found = np.flatnonzero(rows >= 0)
+    found = found[until[rows[found]] != MISSING]
+    out[found, 0], out[found, 1] = since[rows[found]], until[rows[found]]
+
+
+def _until(rules: Rules, terms: Terms, table: OwnedTable) -> Ints:
+    until = np.full(len(table), MISSING, dtype=np.int64)
+    fill_due(
+        until,
+        table.target,
+        table.n_orders,
+        table.first_at,
+        table.last_at,
+        table.last_quantity,
+        terms.gap,
+        terms.typical,
+        terms.usual_quantity,
+        terms.is_learned,
+        terms.is_on,
+        rules.min_days,
+        rules.rhythm_strength,
+    )
+    return until
+
+
+def numbers_in(space: ProductSpace, product_ids: list[str]) -> Ints:
+    """Return the number of each product in a space, -1 where it has none."""
+    nums = space.nums
+    return np.fromiter((nums.get(each, -1) for each in product_ids), np.int64, len(product_ids))

@@ -1,0 +1,246 @@
+"""Decisions for one customer: no table is built, a check takes microseconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from personalize.purchases import Occasions, Owned, PurchaseState, owned_of
+from personalize.repurchase import BASES, RULE, repurchase_probability
+from personalize.suppression.rule import REASONS, SCOPES, basis_level, combine, due_at
+from personalize.suppression.terms import Rules, Terms
+from personalize.times import DAY, FOREVER, MISSING
+
+
+class Decision(NamedTuple):
+    """Whether one product must not be shown to one customer; times in microseconds UTC.
+
+    ``until`` None with ``suppress`` True is for good. Probabilities are None for what was never
+    owned, and where there was nothing to learn from.
+    """
+
+    customer_id: str
+    product_id: str
+    suppress: bool
+    reason: str
+    since: int | None
+    until: int | None
+    basis: str | None
+    repurchase_probability: float | None
+
+
+class Suppression(NamedTuple):
+    """One row of a customer's suppression list; times in microseconds UTC."""
+
+    customer_id: str
+    scope: str
+    target_id: str
+    reason: str
+    since: int
+    until: int | None
+    basis: str
+    repurchase_probability: float | None
+
+
+class Scope(NamedTuple):
+    """What one customer owns of one product, group or type, and until when it suppresses."""
+
+    owned: Owned
+    until: int
+
+
+class CustomerScopes:
+    """One customer's purchases under some rules: what is owned of each product, group and type.
+
+    Parameters
+    ----------
+    rules : Rules
+    state : PurchaseState
+    """
+
+    __slots__ = ("_groups", "_members", "_types", "rules", "state")
+
+    def __init__(self, rules: Rules, state: PurchaseState) -> None:
+        self.rules = rules
+        self.state = state
+        self._groups: dict[int, Scope] = {}
+        self._types: dict[int, Scope] = {}
+        self._members: tuple[dict[int, list[str]], dict[int, list[str]]] | None = None
+
+    def members(self) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+        """Return the owned products of each group, and of each one-per-need type."""
+        if self._members is None:
+            space = self.rules.space
+            groups: dict[int, list[str]] = {}
+            types: dict[int, list[str]] = {}
+            for product_id in self.state.occasions:
+                num = space.nums.get(product_id, -1)
+                if num < 0:
+                    continue
+                if space.group[num] >= 0:
+                    groups.setdefault(space.group[num], []).append(product_id)
+                type_num = space.type[num]
+                if type_num >= 0 and self.rules.is_one_per_need[type_num]:
+                    types.setdefault(type_num, []).append(product_id)
+            self._members = (groups, types)
+        return self._members
+
+    def product(self, product_id: str) -> Scope | None:
+        """Return what is owned of a product, or None."""
+        owned = self.state.owned.get(product_id)
+        if owned is None:
+            return None
+        num = self.rules.space.nums.get(product_id, -1)
+        return Scope(owned, self._until(self.rules.product, num, owned))
+
+    def group(self, num: int) -> Scope | None:
+        """Return what is owned of an item group, or None."""
+        return self._scope(self._groups, self.rules.group, num, self.members()[0].get(num))
+
+    def type(self, num: int) -> Scope | None:
+        """Return what is owned of a one-per-need type, or None."""
+        return self._scope(self._types, self.rules.type, num, self.members()[1].get(num))
+
+    def _scope(
+        self, known: dict[int, Scope], terms: Terms, num: int, products: list[str] | None
+    ) -> Scope | None:
+        if products is None:
+            return None
+        scope = known.get(num)
+        if scope is None:
+            owned = self._merged(products)
+            scope = known[num] = Scope(owned, self._until(terms, num, owned))
+        return scope
+
+    def _merged(self, products: Sequence[str]) -> Owned:
+        if len(products) == 1:
+            return self.state.owned[products[0]]
+        occasions: dict[int, int] = {}
+        for product_id in products:
+            each: Occasions = self.state.occasions[product_id]
+            for at, quantity in each.items():
+                occasions[at] = occasions.get(at, 0) + quantity
+        return owned_of(occasions)
+
+    def _until(self, terms: Terms, num: int, owned: Owned) -> int:
+        if not terms.is_on[num]:
+            return MISSING
+        rules = self.rules
+        return due_at(
+            *owned,
+            terms.gap.item(num),
+            terms.typical.item(num),
+            terms.usual_quantity.item(num),
+            terms.is_learned.item(num),
+            rules.min_days,
+            rules.rhythm_strength,
+        )
+
+    def probability(self, level: int, num: int, owned: Owned, as_of: int) -> float | None:
+        """Return the chance of a repurchase within the horizon; None if nothing was learned."""
+        terms, state = self.rules.levels[level], self.state
+        chance = repurchase_probability(
+            self.rules.weights[level],
+            terms.offset.item(num),
+            owned.n_orders,
+            owned.first_at,
+            owned.last_at,
+            as_of,
+            state.n_orders,
+            state.first_order_at,
+            state.last_order_at,
+            terms.typical.item(num),
+        )
+        return None if math.isnan(chance) else chance
+
+    def returned(self, product_id: str) -> tuple[int, int]:
+        """Return when a product was sent back for good, and until when that keeps it away."""
+        at = self.state.returned.get(product_id, MISSING)
+        if at == MISSING or not self.rules.returned_is_on:
+            return MISSING, MISSING
+        return at, at + int(self.rules.return_days * DAY)
+
+    def decide(self, product_id: str, as_of: int) -> Decision:
+        """Return the decision about one product."""
+        space, num = self.rules.space, self.rules.space.nums.get(product_id, -1)
+        mine = self.product(product_id)
+        group = self.group(space.group[num]) if num >= 0 and space.group[num] >= 0 else None
+        kind = self.type(space.type[num]) if num >= 0 and space.type[num] >= 0 else None
+        chance = None if mine is None else self.probability(0, num, mine.owned, as_of)
+        back = self.returned(product_id)
+        if mine is None and group is None and kind is None and back[0] == MISSING:
+            return Decision(self.state.customer_id, product_id, False, _NOT, None, None, None, None)
+        own, of_group, of_type = _times(mine), _times(group), _times(kind)
+        reason, since, until = combine(as_of, *own, *of_group, *of_type, *back)
+        if reason == _NOT_NUM:
+            return Decision(
+                self.state.customer_id, product_id, False, _NOT, None, None, None, chance
+            )
+        level = basis_level(as_of, own[1], of_group[1], of_type[1])
+        nums = (num, space.group[num], space.type[num]) if num >= 0 else (-1, -1, -1)
+        basis = RULE if level == 3 else self.rules.levels[level].basis.item(nums[level])
+        end = None if until == FOREVER else until
+        names = (REASONS[reason], since, end, BASES[basis])
+        return Decision(self.state.customer_id, product_id, True, *names, chance)
+
+    def rows(self, as_of: int) -> list[Suppression]:
+        """Return the suppression list, by scope and target: what is in force, and only that."""
+        found = [*self._product_rows(as_of)]
+        groups, types = self.members()
+        for level, nums, names in (
+            (1, groups, self.rules.space.groups),
+            (2, types, self.rules.space.types),
+        ):
+            for num in nums:
+                scope = self.group(num) if level == 1 else self.type(num)
+                if scope is not None and as_of < scope.until:
+                    found.append(self._row(level, names[num], num, scope, as_of))
+        return sorted(found, key=_place)
+
+    def _product_rows(self, as_of: int) -> Iterable[Suppression]:
+        for product_id in self.state.occasions:
+            scope = self.product(product_id)
+            if scope is not None and as_of < scope.until:
+                num = self.rules.space.nums.get(product_id, -1)
+                yield self._row(0, product_id, num, scope, as_of)
+        for product_id in self.state.returned:
+            at, until = self.returned(product_id)
+            if as_of < until:
+                yield Suppression(
+                    self.state.customer_id,
+                    SCOPES[0],
+                    product_id,
+                    REASONS[3],
+                    at,
+                    until,
+                    BASES[RULE],
+                    None,
+                )
+
+    def _row(self, level: int, target: str, num: int, scope: Scope, as_of: int) -> Suppression:
+        return Suppression(
+            self.state.customer_id,
+            SCOPES[level],
+            target,
+            REASONS[level],
+            scope.owned.last_at,
+            None if scope.until == FOREVER else scope.until,
+            BASES[self.rules.levels[level].basis.item(num)],
+            self.probability(level, num, scope.owned, as_of),
+        )
+
+
+_NOT_NUM: Final = 4
+_NOT: Final = REASONS[_NOT_NUM]
+
+
+def _times(scope: Scope | None) -> tuple[int, int]:
+    """Return since and until; a scope that does not suppress has neither."""
+    if scope is None or scope.until == MISSING:
+        return MISSING, MISSING
+    return scope.owned.last_at, scope.until
+
+
+def _place(row: Suppression) -> tuple[int, str]:
+    return SCOPES.index(row.scope), row.target_id
