@@ -151,10 +151,13 @@ def split_at(lines: pd.DataFrame, cutoff: int, *, min_lines: int = 5) -> Split:
     table["time"] = table.groupby("order_id")["time"].transform("min")
     keys = ["time", "order_id", "product_id", "customer_id"]
     table = table.groupby(keys, as_index=False, sort=True)["quantity"].sum()
+    columns = {name: table[name].to_numpy(np.int64) for name in table.columns}
     everything = Lines(
-        *(table[name].to_numpy(np.int64) for name in ("order_id", "customer_id", "product_id")),
-        table["time"].to_numpy(np.int64),
-        table["quantity"].to_numpy(np.int64),
+        order=columns["order_id"],
+        customer=columns["customer_id"],
+        product=columns["product_id"],
+        time=columns["time"],
+        quantity=columns["quantity"],
     )
     train = everything.where(everything.time < cutoff)
     n_lines = np.bincount(train.product, minlength=len(vocabularies["product_id"]))
