@@ -18,10 +18,12 @@ from personalize.errors import InvalidCatalogError
 from personalize.policy import normalise_type
 from personalize.store.layout import products
 from personalize.store.orders import batches
-from personalize.store.state import is_id
+from personalize.store.state import is_id, is_text
 
 _IDS_AT_ONCE = 500
 _FIELDS = tuple(products.c[name] for name in Product._fields)
+_IDS = ("product_id", "item_group_id")
+_TEXTS = tuple(name for name in Product._fields if name not in ("price", "sensitive"))
 _ALL = sa.select(*_FIELDS).order_by(products.c.product_id)
 _ONE = sa.select(*_FIELDS).where(products.c.product_id == sa.bindparam("product_id"))
 _SOME = sa.select(*_FIELDS).where(products.c.product_id.in_(sa.bindparam("ids", expanding=True)))
@@ -99,13 +101,14 @@ def _row(product: Product, revision: int) -> dict[str, Any]:
 
 
 def _canonical(given: Product) -> Product:
-    for name in ("product_id", "item_group_id"):
+    for name in _TEXTS:
         value = getattr(given, name)
-        if (value is not None or name == "product_id") and not (
-            isinstance(value, str) and is_id(value)
-        ):
+        is_needed = name == "product_id"
+        if name in _IDS and (value is not None or is_needed) and not is_id(value):
             allowed = "text of 1 to 255 characters without control characters"
             raise _refused(given, name, value, allowed)
+        if value is not None and not is_text(value):
+            raise _refused(given, name, value, "Unicode text")
     price = None if given.price is None or math.isnan(given.price) else float(given.price)
     if price is not None and not 0 <= price < math.inf:
         raise _refused(given, "price", given.price, "0 or more, finite")

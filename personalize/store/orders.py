@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from personalize.store.database import insert
 from personalize.store.layout import GUEST, adjustments, order_lines, orders
 from personalize.store.state import (
     Adjustment,
@@ -62,27 +63,18 @@ _ADJUSTMENT_VERSION = sa.select(adjustments.c.adjusted_at, adjustments.c.content
     adjustments.c.adjustment_id == sa.bindparam("adjustment_id"),
 )
 _ORDER = sa.select(orders).where(orders.c.order_id == sa.bindparam("order_id"))
-_LINES = (
-    sa.select(order_lines)
-    .where(
-        order_lines.c.customer_id == sa.bindparam("at_customer"),
-        order_lines.c.ordered_at == sa.bindparam("at_time"),
-        order_lines.c.order_id == sa.bindparam("at_order"),
-    )
-    .order_by(order_lines.c.product_id)
-)
 _IS_ORDER = (
     order_lines.c.customer_id == sa.bindparam("at_customer"),
     order_lines.c.ordered_at == sa.bindparam("at_time"),
     order_lines.c.order_id == sa.bindparam("at_order"),
 )
+_LINES = sa.select(order_lines).where(*_IS_ORDER).order_by(order_lines.c.product_id)
 _DELETE_LINES = sa.delete(order_lines).where(*_IS_ORDER)
 _UPDATE_LINE = (
     sa.update(order_lines)
     .where(*_IS_ORDER, order_lines.c.product_id == sa.bindparam("at_product"))
     .values(returned_quantity=sa.bindparam("returned"), returned_at=sa.bindparam("at"))
 )
-_INSERT_ORDER = sa.insert(orders)
 _UPDATE_ORDER = (
     sa.update(orders)
     .where(orders.c.order_id == sa.bindparam("at_order"))
@@ -90,12 +82,10 @@ _UPDATE_ORDER = (
         {c.name: sa.bindparam(c.name) for c in orders.c if c.name != "order_id"},
     )
 )
-_INSERT_LINES = sa.insert(order_lines)
 _DELETE_ADJUSTMENT = sa.delete(adjustments).where(
     adjustments.c.order_id == sa.bindparam("at_order"),
     adjustments.c.adjustment_id == sa.bindparam("at_adjustment"),
 )
-_INSERT_ADJUSTMENT = sa.insert(adjustments)
 
 
 def put(connection: sa.Connection, given: Sequence[Versioned]) -> list[bool]:
@@ -130,14 +120,11 @@ def _replace(
     ]
     if live:
         connection.execute(_DELETE_LINES, live)
-    rows = [_order_row(one) for one in winners.values()]
-    new = [row for row in rows if row["order_id"] not in heads]
-    if new:
-        connection.execute(_INSERT_ORDER, new)
+    rows = {order_id: _order_row(one) for order_id, one in winners.items()}
+    insert(connection, orders, [row for order_id, row in rows.items() if order_id not in heads])
+    names = ("at_order", *orders.columns.keys()[1:])
     old = [
-        {"at_order" if name == "order_id" else name: value for name, value in row.items()}
-        for row in rows
-        if row["order_id"] in heads
+        dict(zip(names, row, strict=True)) for order_id, row in rows.items() if order_id in heads
     ]
     if old:
         connection.execute(_UPDATE_ORDER, old)
@@ -147,8 +134,7 @@ def _replace(
         for order_id, one in winners.items()
         for row in _line_rows(one.snapshot, waiting.get(order_id, ()))
     ]
-    if lines:
-        connection.execute(_INSERT_LINES, lines)
+    insert(connection, order_lines, lines)
 
 
 def adjust(connection: sa.Connection, adjustment: Adjustment) -> bool:
@@ -164,15 +150,8 @@ def adjust(connection: sa.Connection, adjustment: Adjustment) -> bool:
             _DELETE_ADJUSTMENT,
             {"at_order": adjustment.order_id, "at_adjustment": adjustment.adjustment_id},
         )
-    connection.execute(
-        _INSERT_ADJUSTMENT,
-        {
-            **key,
-            "adjusted_at": version.at,
-            "content_hash": version.content_hash,
-            "lines": encode_lines(adjustment.lines),
-        },
-    )
+    row = (*adjustment[:2], *version, encode_lines(adjustment.lines))
+    insert(connection, adjustments, [row])
     _recompute(connection, adjustment.order_id)
     return True
 
@@ -246,36 +225,39 @@ def _key(head: sa.Row[Any]) -> dict[str, Any]:
     }
 
 
-def _order_row(one: Versioned) -> dict[str, Any]:
+def _order_row(one: Versioned) -> tuple[object, ...]:
+    """Return a row of `orders`."""
     snapshot, version = one
-    return {
-        "order_id": snapshot.order_id,
-        "customer_id": snapshot.customer_id,
-        "ordered_at": _nullable(snapshot.ordered_at),
-        "updated_at": version.at,
-        "content_hash": version.content_hash,
-        "currency": snapshot.currency,
-        "channel": snapshot.channel,
-    }
+    return (
+        snapshot.order_id,
+        snapshot.customer_id,
+        _nullable(snapshot.ordered_at),
+        *version,
+        snapshot.currency,
+        snapshot.channel,
+    )
 
 
-def _line_rows(snapshot: OrderSnapshot, waiting: Iterable[Adjustment]) -> Iterator[dict[str, Any]]:
+def _line_rows(
+    snapshot: OrderSnapshot, waiting: Iterable[Adjustment]
+) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of `order_lines`."""
     customer_id = snapshot.customer_id or GUEST
     effective = effective_lines(snapshot, waiting)
     for sent, line in zip(snapshot.lines, effective, strict=True):
-        yield {
-            "customer_id": customer_id,
-            "ordered_at": snapshot.ordered_at,
-            "order_id": snapshot.order_id,
-            "product_id": line.product_id,
-            "quantity": line.quantity,
-            "returned_quantity": line.returned_quantity,
-            "returned_at": _nullable(line.returned_at),
-            "gift": line.gift,
-            "unit_price": line.unit_price,
-            "sent_returned_quantity": sent.returned_quantity,
-            "sent_returned_at": _nullable(sent.returned_at),
-        }
+        yield (
+            customer_id,
+            snapshot.ordered_at,
+            snapshot.order_id,
+            line.product_id,
+            line.quantity,
+            line.returned_quantity,
+            _nullable(line.returned_at),
+            line.gift,
+            line.unit_price,
+            sent.returned_quantity,
+            _nullable(sent.returned_at),
+        )
 
 
 def _heads(connection: sa.Connection, order_ids: Iterable[str]) -> dict[str, _Head]:

@@ -32,9 +32,8 @@ _FIRST: Final = to_micros("0001-01-01")
 _LAST: Final = to_micros("9999-12-31T23:59:59.999999")
 _TOMBSTONE: Final = b"\xff" * 32
 
-is_id: Final[Callable[[str], re.Match[str] | None]] = re.compile(
-    "[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}"
-).fullmatch
+_ID: Final = re.compile("[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
+_TEXT: Final = re.compile("[^\x00\ud800-\udfff]*")
 _encode: Final[Callable[[Any], str]] = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -130,6 +129,16 @@ class Version(NamedTuple):
 
     at: int
     content_hash: bytes
+
+
+def is_id(value: object) -> bool:
+    """Return whether `value` is a legal id."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def is_text(value: object) -> bool:
+    """Return whether `value` is text that every database can hold."""
+    return isinstance(value, str) and _TEXT.fullmatch(value) is not None
 
 
 def tombstone(order_id: str, updated_at: int) -> OrderSnapshot:
@@ -298,7 +307,7 @@ def _refused(order_id: object, what: str, value: object, allowed: str) -> Invali
 
 
 def _checked_id(what: str, value: str, order_id: object) -> str:
-    if not isinstance(value, str) or not is_id(value):
+    if not is_id(value):
         allowed = "text of 1 to 255 characters without control characters"
         raise _refused(order_id, what, value, allowed)
     return value
