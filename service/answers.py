@@ -1,0 +1,94 @@
+"""How an answer is written: straight from the library's rows to bytes, no model between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pydantic_core import to_json
+from starlette.responses import Response
+
+import personalize as pz
+
+_FIRST: Final = pz.to_micros("0001-01-01")
+_LAST: Final = pz.to_micros("9999-12-31T23:59:59.999999")
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+_NOTHING: Final = pz.Product("")
+
+
+def reply(
+    content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] = _NO_STORE
+) -> Response:
+    """Return a JSON response; nobody may keep it unless `headers` says so."""
+    return Response(to_json(content), status, headers, media_type="application/json")
+
+
+def moment(micros: int | None) -> str | None:
+    """Return a moment as RFC 3339 text; what lies outside the years 1 to 9999 is drawn in."""
+    return None if micros is None else pz.to_rfc3339(min(max(micros, _FIRST), _LAST))
+
+
+def decision(row: pz.Decision) -> dict[str, Any]:
+    """Return one decision as JSON."""
+    out = row._asdict()
+    out["since"], out["until"] = moment(row.since), moment(row.until)
+    return out
+
+
+def suppression(row: pz.Suppression) -> dict[str, Any]:
+    """Return one row of the suppression list as JSON; whose list it is, the page says."""
+    out = row._asdict()
+    del out["customer_id"]
+    out["since"], out["until"] = moment(row.since), moment(row.until)
+    return out
+
+
+def items(picks: pz.Answer[pz.Pick], *, evidence: bool = False) -> list[dict[str, Any]]:
+    """Return picks as JSON, each with what the catalogue that answered knows of it."""
+    return [_item(pick, picks.product(pick.product_id) or _NOTHING, evidence) for pick in picks]
+
+
+def _item(pick: pz.Pick, product: pz.Product, evidence: bool) -> dict[str, Any]:
+    out = {
+        "product_id": pick.product_id,
+        "rank": pick.rank,
+        "score": pick.score,
+        "reason": pick.reason,
+        "because_product_id": pick.because_product_id,
+        "title": product.title,
+        "link": product.link,
+        "image_link": product.image_link,
+        "price": product.price,
+        "currency": product.currency,
+    }
+    if evidence:
+        out.update(support=pick.support, lift=pick.lift)
+    return out
+
+
+def order(stored: pz.StoredOrder) -> dict[str, Any]:
+    """Return an order as it stands as JSON."""
+    return {
+        **stored._asdict(),
+        "ordered_at": moment(stored.ordered_at),
+        "updated_at": moment(stored.updated_at),
+        "lines": [_order_line(line) for line in stored.lines],
+    }
+
+
+def _order_line(line: pz.StoredLine) -> dict[str, Any]:
+    is_returned = line.returned_quantity > 0
+    return {**line._asdict(), "returned_at": moment(line.returned_at) if is_returned else None}
+
+
+def batch(lines: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return what became of a batch: counts, and one result per line."""
+    results = sorted(lines, key=lambda line: int(line["line"]))
+    n_applied = sum(line["applied"] for line in results)
+    n_rejected = sum("problem" in line for line in results)
+    return {
+        "n_applied": n_applied,
+        "n_stale": len(results) - n_applied - n_rejected,
+        "n_rejected": n_rejected,
+        "results": results,
+    }

@@ -1,0 +1,107 @@
+"""The application as a value: `create_app(settings)` reads nothing but its argument."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio import CapacityLimiter
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+import personalize as pz
+from service import problems, schemas
+from service.edge import Edge
+from service.metrics import Metrics
+from service.openapi import described
+from service.routes import health, orders, policy, products, recommendations, suppressions
+from service.security import Gate
+from service.settings import Settings
+from service.shop import Shop
+from service.watch import ModelWatch
+
+_SUBJECTS = (orders, products, policy, suppressions, recommendations, health)
+_WRITERS = 8
+_DESCRIPTION = """\
+Orders come in, and every question is answered with them: what a customer must not be shown any
+more, and what goes with what they bought. See docs/http-api.md.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application; its store is open, and the current model loaded if there is one.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        Default: those of the environment, read now.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be opened.
+    """
+    settings = settings or Settings()
+    shop = _open(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        shop.watch.start()
+        try:
+            yield
+        finally:
+            shop.watch.stop()
+            shop.store.close()
+
+    app = FastAPI(
+        title="personalize",
+        version=pz.__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.shop = shop
+    for subject in _SUBJECTS:
+        app.include_router(subject.router)
+    problems.install(app)
+    app.add_middleware(Edge, metrics=shop.metrics, access_log=settings.access_log)
+
+    def openapi() -> dict[str, Any]:
+        return described(app, calls(), schemas.MODELS)
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def calls() -> list[APIRoute]:
+    """Return every call that there is."""
+    return [
+        route
+        for subject in _SUBJECTS
+        for route in subject.router.routes
+        if isinstance(route, APIRoute)
+    ]
+
+
+def from_environment() -> FastAPI:
+    """Return the application with the settings of the environment, for other servers' factories."""
+    return create_app(Settings())
+
+
+def _open(settings: Settings) -> Shop:
+    store = pz.Store.open(settings.store)
+    live = pz.Personalizer(store, None)
+    watch = ModelWatch(pz.ModelsDirectory(settings.models), live, settings.watch_seconds)
+    watch.tick()
+    return Shop(
+        settings=settings,
+        store=store,
+        live=live,
+        watch=watch,
+        gate=Gate(store, settings),
+        metrics=Metrics(live),
+        writers=CapacityLimiter(_WRITERS),
+    )

@@ -1,0 +1,108 @@
+"""The outermost layer: request ids, paths as they were sent, metrics, the error of last resort."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.metrics import Metrics
+from service.problems import document, log_failure, respond
+
+log = logging.getLogger("personalize.access")
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SAFE: Final = "%/!$&'()*+,;=:@~-._"
+_GONE: Final = 499
+"""Nobody waits for the answer any more; only counted, never sent."""
+
+
+class Edge:
+    """Everything before the router sees a request and after it has answered.
+
+    Parameters
+    ----------
+    app : ASGI application
+    metrics : Metrics
+    access_log : bool
+        Whether each request is one line of the log: method, route, status, milliseconds. Never
+        its path, which holds ids.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, access_log: bool) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        scope["path"] = encoded_path(scope)
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message.setdefault("headers", [])
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_marked)
+        except ClientDisconnect:
+            status = status or _GONE
+        except Exception as error:  # noqa: BLE001 - no error may leave without a problem
+            log_failure(request_id, error)
+            if not status:
+                detail = "an unexpected error; the log has it under this request's id"
+                problem = respond(document(500, detail), request_id=request_id)
+                await problem(scope, receive, send_marked)
+        finally:
+            seconds = time.perf_counter() - started
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self._metrics.request(_method(scope), route, status, seconds)
+            if self._access_log:
+                line = "%s %s %d %.1f ms request=%s"
+                log.info(line, _method(scope), route, status, seconds * 1e3, request_id)
+
+
+def encoded_path(scope: Scope) -> str:
+    """Return the path as it was sent, still percent-encoded: an id may hold a slash.
+
+    The router so splits at the slashes of the address alone; `service.schemas` decodes the ids.
+    """
+    raw: Any = scope.get("raw_path")
+    if raw is None:
+        return quote(scope["path"], safe="/!$&'()*+,;=:@~-._")
+    return quote(raw, safe=_SAFE)
+
+
+def _method(scope: Scope) -> str:
+    known = ("GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH")
+    return scope["method"] if scope["method"] in known else "other"
+
+
+def _request_id(scope: Scope) -> str:
+    """Return the caller's id of the request if it is a decent one, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            text = value.decode("latin-1")
+            if _REQUEST_ID.fullmatch(text):
+                return str(text)
+    return uuid.uuid4().hex

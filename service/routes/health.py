@@ -1,0 +1,67 @@
+"""Whether the process lives, whether it can answer, and what it counted."""
+
+from __future__ import annotations
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from service import answers
+from service.openapi import answers as documented
+from service.openapi import problem
+from service.problems import document, respond
+from service.schemas import Live, Ready
+from service.shop import Shop
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health/live", operation_id="live", responses=documented(Live))
+async def live() -> Response:
+    """Return that the process runs."""
+    return answers.reply({"live": True})
+
+
+@router.get("/health/ready", operation_id="ready", responses=documented(Ready, 503))
+async def ready(request: Request) -> Response:
+    """Return whether questions are answered; a 503 names the ``reasons`` why not."""
+    shop: Shop = request.app.state.shop
+    version = shop.live.model_version
+    refused = shop.watch.refused
+    warnings = [] if refused is None else [f"model {refused} cannot be loaded; the log says why"]
+    reasons = []
+    if version is None:
+        reasons += warnings or ["no model is current; run `personalize train`"]
+    if not await run_sync(shop.store.is_ready):
+        reasons.append("the store cannot be reached")
+    if reasons:
+        detail = "; ".join(reasons)
+        out = document(503, detail, ready=False, reasons=reasons)
+        return respond(out, request_id=request.state.request_id)
+    return answers.reply({"ready": True, "model_version": version, "warnings": warnings})
+
+
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    responses={
+        200: {
+            "description": "Prometheus text",
+            "content": {
+                "text/plain": {
+                    "schema": {"type": "string"},
+                    "example": 'personalize_decisions_total{reason="purchased"} 12.0\n',
+                }
+            },
+        },
+        401: problem(401),
+        403: problem(403),
+    },
+)
+async def metrics(request: Request) -> Response:
+    """Return what was counted and timed; open on loopback, else for the scope `admin`."""
+    shop: Shop = request.app.state.shop
+    await shop.gate.admit_to_metrics(request)
+    text = await run_sync(shop.metrics.text)
+    return Response(text, media_type=None, headers={"Content-Type": CONTENT_TYPE_LATEST})

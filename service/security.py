@@ -1,0 +1,158 @@
+"""Who may ask what: API keys with scopes, and no keys at all on this machine alone.
+
+Without keys in the store everything is open, to this machine only; with the first key that is
+made, every call needs one. A revoked key counts as made: revoking the last one closes the door.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final
+
+from anyio.to_thread import run_sync
+from fastapi import Depends, Request
+
+import personalize as pz
+from service.problems import Invalid, NotAllowed, NotAuthenticated
+from service.settings import Settings, is_loopback
+from service.shop import Shop
+
+_MAX_REMEMBERED: Final = 1024
+_MAX_SECRET: Final = 512
+_MAKE_ONE: Final = "make one with `personalize keys create`"
+
+
+class Gate:
+    """Admits requests by their key; what the store said of a key is remembered for a while.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    """
+
+    def __init__(self, store: pz.Store, settings: Settings) -> None:
+        self._store = store
+        self._is_loopback = settings.is_loopback
+        self._seconds = settings.key_seconds
+        self._known: dict[bytes, tuple[float, frozenset[str]]] = {}
+        self._is_open = (0.0, False)
+
+    async def admit(self, request: Request, scope: str) -> None:
+        """Let a request pass, or raise.
+
+        Raises
+        ------
+        NotAuthenticated
+            Without a key, or with one that is unknown.
+        NotAllowed
+            With a key that lacks the scope.
+        """
+        if self._is_loopback and await self._has_no_keys():
+            _refuse_strangers(request)
+            return
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        secret = secret.strip()
+        if not secret:
+            raise _unauthenticated("no API key; send `Authorization: Bearer KEY`", "")
+        if scheme.lower() != "bearer" or len(secret) > _MAX_SECRET:
+            raise _unauthenticated("no API key of ours; send `Authorization: Bearer KEY`", "")
+        scopes = await self._scopes_of(secret)
+        if scopes is None:
+            detail = f"the API key is unknown or revoked; {_MAKE_ONE}"
+            raise _unauthenticated(detail, ', error="invalid_token"')
+        if scope not in scopes:
+            raise NotAllowed(
+                f"the API key lacks the scope {scope}; {_MAKE_ONE} that has it",
+                headers={
+                    "WWW-Authenticate": 'Bearer realm="personalize", '
+                    f'error="insufficient_scope", scope="{scope}"'
+                },
+            )
+
+    async def admit_to_metrics(self, request: Request) -> None:
+        """Let anyone on this machine read the metrics; where others can reach us, admins.
+
+        Raises
+        ------
+        NotAuthenticated, NotAllowed
+            As `admit`.
+        """
+        if self._is_loopback:
+            _refuse_strangers(request)
+        else:
+            await self.admit(request, "admin")
+
+    async def _has_no_keys(self) -> bool:
+        until, is_open = self._is_open
+        now = time.monotonic()
+        if now >= until:
+            is_open = not await run_sync(self._store.keys)
+            self._is_open = (now + self._seconds, is_open)
+        return is_open
+
+    async def _scopes_of(self, secret: str) -> frozenset[str] | None:
+        digest = hashlib.sha256(secret.encode()).digest()
+        until, scopes = self._known.get(digest, (0.0, frozenset()))
+        now = time.monotonic()
+        if now < until:
+            return scopes
+        found = await run_sync(self._store.scopes_of, secret)
+        self._known.pop(digest, None)
+        if found is not None:  # unknown keys are asked for again: a new one works at once
+            if len(self._known) >= _MAX_REMEMBERED:
+                self._known.clear()
+            self._known[digest] = (now + self._seconds, found)
+        return found
+
+
+def _unauthenticated(detail: str, more: str) -> NotAuthenticated:
+    return NotAuthenticated(
+        detail, headers={"WWW-Authenticate": f'Bearer realm="personalize"{more}'}
+    )
+
+
+def _refuse_strangers(request: Request) -> None:
+    """Raise if a request came from elsewhere, through a proxy or another server's socket."""
+    host = request.client.host if request.client else "localhost"
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return  # no address: a socket of this machine, or a test
+    if not is_loopback(host):
+        raise _unauthenticated(
+            f"there are no API keys, so only this machine may ask; {_MAKE_ONE}", ""
+        )
+
+
+def needs(scope: str) -> Callable[[Request], Awaitable[Shop]]:
+    """Return the dependency that admits by `scope` and hands out the shop."""
+
+    async def admitted(request: Request) -> Shop:
+        shop: Shop = request.app.state.shop
+        await shop.gate.admit(request, scope)
+        if request.scope["query_string"]:
+            _refuse_unknown_parameters(request)
+        return shop
+
+    admitted.scope = scope  # type: ignore[attr-defined]
+    return admitted
+
+
+def _refuse_unknown_parameters(request: Request) -> None:
+    """Raise for a parameter that the call does not have: a misspelt one must not be ignored."""
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    wrong = sorted({name for name in request.query_params if name not in known})
+    if wrong:
+        allowed = ", ".join(sorted(known)) or "none"
+        detail = f"unknown parameter; this call has {allowed}"
+        errors = [(f"query/{name[:100]}", detail) for name in wrong]
+        raise Invalid(f"{errors[0][0]}: {detail}", errors)
+
+
+Ingest = Annotated[Shop, Depends(needs("ingest"))]
+Decide = Annotated[Shop, Depends(needs("decide"))]
+Admin = Annotated[Shop, Depends(needs("admin"))]

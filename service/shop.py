@@ -1,0 +1,49 @@
+"""What one process of the service holds: settings, store, questions, keys, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from fastapi import Request
+
+import personalize as pz
+from service.metrics import Metrics
+from service.settings import Settings
+from service.watch import ModelWatch
+
+T = TypeVar("T")
+
+
+class Admits(Protocol):
+    """Who may ask; see `service.security.Gate`."""
+
+    async def admit(self, request: Request, scope: str) -> None:
+        """Let a request pass, or raise."""
+
+    async def admit_to_metrics(self, request: Request) -> None:
+        """Let a request for the metrics pass, or raise."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The parts that routes work with.
+
+    Writes have threads of their own: however long they wait for one another, questions do not
+    wait with them.
+    """
+
+    settings: Settings
+    store: pz.Store
+    live: pz.Personalizer
+    watch: ModelWatch
+    gate: Admits
+    metrics: Metrics
+    writers: CapacityLimiter
+
+    async def write(self, change: Callable[[], T]) -> T:
+        """Return what `change` returns, run in a thread of the writers."""
+        return await run_sync(change, limiter=self.writers)

@@ -1,0 +1,94 @@
+"""Which model is served: the pointer of the models directory, looked at again and again.
+
+A model that cannot be loaded is refused and the one before goes on; a missing pointer changes
+nothing. The same thread has the live view look for a new policy and catalogue, so that no
+request has to.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from typing import Final
+
+import personalize as pz
+
+log = logging.getLogger("personalize.service")
+
+RETRY_SECONDS: Final = 30.0
+
+
+class ModelWatch:
+    """Keeps `live` on the current model of `directory`.
+
+    Parameters
+    ----------
+    directory : ModelsDirectory
+    live : Personalizer
+    seconds : float
+        Between two looks.
+    """
+
+    def __init__(
+        self, directory: pz.ModelsDirectory, live: pz.Personalizer, seconds: float
+    ) -> None:
+        self._directory = directory
+        self._live = live
+        self._seconds = seconds
+        self._loaded: str | None = None
+        self._refused: str | None = None
+        self._retry_at = 0.0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def refused(self) -> str | None:
+        """The version that the pointer names and that could not be loaded."""
+        return self._refused
+
+    def look(self) -> None:
+        """Serve what the pointer names, if that is new and sound."""
+        version = self._directory.current()
+        if version is None or version == self._loaded:
+            self._refused = None
+            return
+        if version == self._refused and time.monotonic() < self._retry_at:
+            return
+        try:
+            self._live.use(pz.Engine.load(self._directory.path(version)))
+        except pz.ArtifactError as error:
+            self._refused = version
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            goes_on = f"{self._loaded} goes on" if self._loaded else "there is none to go on with"
+            log.error("model %s is refused, %s: %s", version, goes_on, error)
+            return
+        self._loaded, self._refused = version, None
+        log.info("model %s is served", version)
+
+    def start(self) -> None:
+        """Look in a thread of its own from now on, until `stop`."""
+        self._thread = threading.Thread(target=self._run, name="model-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; a model that is being loaded is waited for."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._seconds):
+            self.tick()
+
+    def tick(self) -> None:
+        """Look for a new model, policy and catalogue; a failure is logged, and tried again."""
+        try:
+            self.look()
+            self._live.refresh()
+        except pz.PersonalizeError as error:
+            log.error("looking for changes failed: %s", error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next look must come
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("looking for changes failed: %s\n%s", type(error).__name__, where)
