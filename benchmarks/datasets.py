@@ -94,9 +94,14 @@ def read_ta_feng(folder: Path) -> Dataset:
 
 
 def date_baskets(baskets: dict[str, list[list[int]]]) -> Dataset:
-    """Return undated baskets, oldest first, as weekly orders that end at the cutoff."""
+    """Return undated baskets, oldest first, as weekly orders that end at the cutoff.
+
+    Product numbers are padded with zeros, so that ids order like the numbers.
+    """
+    largest = max(product for theirs in baskets.values() for basket in theirs for product in basket)
+    width = len(str(largest))
     rows = [
-        (f"{customer}-{number}", customer, str(product), len(theirs) - 1 - number)
+        (f"{customer}-{number}", customer, f"{product:0{width}}", len(theirs) - 1 - number)
         for customer, theirs in baskets.items()
         for number, basket in enumerate(theirs)
         for product in basket

@@ -1,0 +1,89 @@
+"""The process that answers: batch questions over all customers, and one decision at a time.
+
+Run by `benchmarks.speed`; ``python -m benchmarks.throughput MODELS ORDERS [reading]`` prints one
+JSON object. Reading and loading are timed on their own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import personalize as pz
+from personalize.artifact import ModelsDirectory
+from personalize.times import to_datetime
+
+N_SINGLE = 20_000
+N_STATES = 200
+
+
+class Clock:
+    """Seconds of named pieces of work, and what they come to per unit."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] = {}
+
+    def time(self, name: str, work: Callable[[], Any], n: Callable[[Any], int]) -> Any:
+        """Return what `work` returns; `n` says how many units that was."""
+        started = time.perf_counter()
+        result = work()
+        seconds = time.perf_counter() - started
+        units = n(result)
+        per_second = units / seconds
+        self.found[name] = {"seconds": seconds, "n": units, "per_second": per_second}
+        return result
+
+
+def pairs_like(orders: pz.Orders, seed: int = 0) -> pd.DataFrame:
+    """Return as many pairs as order lines: half of them owned, half of them drawn at random."""
+    rng = np.random.default_rng(seed)
+    lines = orders.to_frame()[["customer_id", "product_id"]].dropna()
+    n_random = len(lines) // 2
+    drawn = lines.sample(n=len(lines), replace=True, random_state=seed).reset_index(drop=True)
+    products = lines["product_id"].unique()
+    codes = rng.integers(len(products), size=n_random)
+    drawn.loc[: n_random - 1, "product_id"] = products[codes]
+    return drawn
+
+
+def single_decisions(engine: pz.Engine, orders: pz.Orders, pairs: pd.DataFrame) -> dict[str, float]:
+    """Return microseconds of one decision about one product, the state at hand: median, 99%."""
+    customers = pairs["customer_id"].unique()[:N_STATES]
+    as_of = to_datetime(engine.as_of)
+    states = [pz.PurchaseState.from_orders(orders, name, as_of) for name in customers]
+    products = [[name] for name in pairs["product_id"].iloc[:N_SINGLE]]
+    for state in states:
+        engine.decide(state, products[0], as_of)
+    taken = np.empty(len(products))
+    for place, product_ids in enumerate(products):
+        state = states[place % len(states)]
+        started = time.perf_counter_ns()
+        engine.decide(state, product_ids, as_of)
+        taken[place] = (time.perf_counter_ns() - started) / 1000.0
+    median, slow = np.quantile(taken, (0.5, 0.99))
+    return {"median_us": float(median), "p99_us": float(slow)}
+
+
+def main(models: str, path: str, reading: str = "{}") -> dict[str, Any]:
+    """Ask everything once and return the seconds; `reading` holds read_orders' arguments."""
+    clock = Clock()
+    engine = clock.time("load", lambda: pz.Engine.load(ModelsDirectory(models).path()), lambda _: 1)
+    orders = clock.time(
+        "read", lambda: pz.read_orders(path, **json.loads(reading)), lambda found: found.n_lines
+    )
+    pairs = pairs_like(orders)
+    clock.time("check", lambda: engine.check(pairs, orders), len)
+    clock.time("suppress", lambda: engine.suppress(orders), lambda _: orders.n_customers)
+    clock.time("recommend", lambda: engine.recommend(orders, k=10), lambda _: orders.n_customers)
+    clock.found["decide"] = single_decisions(engine, orders, pairs)
+    return clock.found
+
+
+if __name__ == "__main__":
+    json.dump(main(*sys.argv[1:4]), sys.stdout)
