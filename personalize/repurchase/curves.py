@@ -51,12 +51,15 @@ class Level:
     groups, types : int64, shape (n_targets,), optional
         Parent of each target, -1 for none. ``groups`` None and ``types`` given: targets are
         item groups; both None: targets are types.
+    n_types : int
+        Types there are; 0 where targets are types themselves.
     """
 
     occasions: Occasion
     orders: Occasion
     groups: NDArray[np.int64] | None
     types: NDArray[np.int64] | None
+    n_types: int
 
     def before(self, cutoff: int) -> Level:
         """Return the level as it was known at `cutoff`, microseconds UTC."""
@@ -272,7 +275,7 @@ def fit_curves(level: Level, as_of: int, config: EngineConfig) -> Curves:
     floors = [weak]
     above = weak
     if types is not None:
-        pooled = table.pooled(types, int(types.max(initial=-1)) + 1)
+        pooled = table.pooled(types, level.n_types)
         floors.insert(0, _shrink(pooled, weak, strength, PRODUCT_TYPE))
         above = floors[0].of(types, weak)
     if groups is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from personalize.suppression.batch import Decisions, ManyCustomers, numbers_in
 from personalize.suppression.rule import REASONS, SCOPES, combine, due_at
-from personalize.suppression.single import CustomerScopes, Decision, Suppression
+from personalize.suppression.single import CustomerScopes, Decision, Scope, Suppression
 from personalize.suppression.terms import Judgement, LevelModel, Rules, Terms
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "LevelModel",
     "ManyCustomers",
     "Rules",
+    "Scope",
     "Suppression",
     "Terms",
     "combine",

@@ -1,0 +1,323 @@
+"""The questions of many customers at once: tables in, tables out, one view behind them.
+
+Nothing is decided here: suppression is `personalize.suppression`'s rule compiled over arrays, and
+every list is built by `View.answer`, as it is for a single customer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from personalize.errors import InvalidConfigError
+from personalize.orders import Orders
+from personalize.purchases import Purchases
+from personalize.ranking import Barred, Pick
+from personalize.repurchase import BASES, RULE
+from personalize.suppression import REASONS, SCOPES, Decisions, ManyCustomers, numbers_in
+from personalize.times import DAY, FOREVER, MISSING
+from personalize.view import Question, View
+
+Ints = NDArray[np.int64]
+
+DECISION_COLUMNS = ("suppress", "reason", "since", "until", "basis", "repurchase_probability")
+PICK_COLUMNS = ("customer_id", "product_id", "rank", "score", "reason", "because_product_id")
+COMPLEMENT_COLUMNS = (
+    "basket_id",
+    "product_id",
+    "rank",
+    "score",
+    "reason",
+    "because_product_id",
+    "support",
+    "lift",
+)
+
+
+def texts(values: Iterable[Any], argument: str) -> list[str]:
+    """Return ids as strings; whole floats lose their point, as in the tables.
+
+    Raises
+    ------
+    InvalidConfigError
+        If one is missing.
+    """
+    series = pd.Series(values)
+    if series.isna().any():
+        place = int(np.flatnonzero(series.isna())[0])
+        raise InvalidConfigError(
+            f"{argument}: {int(series.isna().sum())} of {len(series)} ids are missing "
+            f"(first: row {place}); leave those rows out",
+            field=argument,
+        )
+    if pd.api.types.is_float_dtype(series.dtype):
+        series = series.astype("int64") if (series % 1 == 0).all() else series
+    return [each if type(each) is str else str(each) for each in series.tolist()]
+
+
+def column(table: pd.DataFrame, name: str, argument: str) -> list[str]:
+    """Return an id column of an argument as strings.
+
+    Raises
+    ------
+    InvalidConfigError
+        If `table` is no DataFrame, has no such column, or an id is missing.
+    """
+    if not isinstance(table, pd.DataFrame) or name not in table.columns:
+        present = list(table.columns) if isinstance(table, pd.DataFrame) else type(table).__name__
+        raise InvalidConfigError(
+            f"{argument}: column {name!r} is missing (present: {present}); "
+            "give a DataFrame that has it",
+            field=argument,
+        )
+    return texts(table[name], f"{argument}.{name}")
+
+
+def moments(micros: Ints) -> pd.Series:
+    """Return times as datetime64[us, UTC]; none and for good are NaT."""
+    known = np.where(micros == FOREVER, MISSING, micros)
+    return pd.Series(known.view("datetime64[us]")).dt.tz_localize("UTC")
+
+
+def strings(values: Sequence[str | None]) -> pd.Series:
+    """Return texts as a string column, nulls kept."""
+    return pd.Series(values, dtype="str")
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Many customers' purchases, cut at one moment, under one view.
+
+    Parameters
+    ----------
+    view : View
+        Its space holds every product that anybody bought.
+    orders : Orders
+        Cut at `as_of`.
+    as_of : int, microseconds UTC
+    """
+
+    view: View
+    orders: Orders
+    as_of: int
+
+    @classmethod
+    def of(cls, view: View, orders: Orders, as_of: int) -> Self:
+        """Return the batch of some orders, of which those before `as_of` count."""
+        return cls(view.with_strays(orders.product_ids.to_pylist()), orders.before(as_of), as_of)
+
+    @cached_property
+    def nums(self) -> Ints:
+        """The view's number of each product code of the orders."""
+        return numbers_in(self.view.space, self.orders.product_ids.to_pylist())
+
+    @cached_property
+    def purchases(self) -> Purchases:
+        """What was bought, kept or sent back."""
+        return Purchases.from_orders(self.orders)
+
+    @cached_property
+    def many(self) -> ManyCustomers:
+        """The purchases laid out by scope."""
+        return ManyCustomers.from_purchases(self.view.rules, self.purchases, self.nums)
+
+    def customers(self, chosen: Collection[str] | None) -> tuple[list[str], Ints]:
+        """Return ids and codes of the customers asked about; default: all with orders."""
+        if chosen is not None:
+            if isinstance(chosen, str):
+                raise InvalidConfigError(
+                    f"customers: {chosen!r} is one text; give a list of ids", field="customers"
+                )
+            ids = list(dict.fromkeys(texts(list(chosen), "customers")))
+            return ids, self.purchases.codes(ids)
+        codes = np.unique(self.orders.order_customer)
+        codes = codes[codes >= 0].astype(np.int64)
+        return self.orders.customer_ids.take(codes).to_pylist(), codes
+
+    # --- suppression ---
+
+    def check(self, pairs: pd.DataFrame) -> pd.DataFrame:
+        """Return the decision about each pair, rows as given."""
+        customer_ids = column(pairs, "customer_id", "pairs")
+        product_ids = column(pairs, "product_id", "pairs")
+        found = self.many.decide(
+            self.purchases.codes(customer_ids),
+            numbers_in(self.view.space, product_ids),
+            self.as_of,
+        )
+        out = pd.DataFrame(
+            {"customer_id": strings(customer_ids), "product_id": strings(product_ids)}
+        )
+        return _with_decisions(out, found).set_axis(pairs.index)
+
+    def suppress(self, chosen: Collection[str] | None) -> pd.DataFrame:
+        """Return the suppression list of the customers asked about, by customer and target."""
+        ids, codes = self.customers(chosen)
+        place = np.full(len(self.purchases.customer_ids), -1, dtype=np.int64)
+        place[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
+        parts = [self._rows(level, place) for level in range(3)]
+        parts.insert(1, self._returned_rows(place))
+        rows = pd.concat(parts, ignore_index=True)
+        rows = rows.sort_values(["place", "level", "target_id"], ignore_index=True)
+        names = np.array([*ids, ""], dtype=object)
+        return pd.DataFrame(
+            {
+                "customer_id": strings(names[rows["place"].to_numpy()]),
+                "scope": strings(np.array(SCOPES, dtype=object)[rows["level"].to_numpy()]),
+                "target_id": strings(rows["target_id"].to_numpy()),
+                "reason": strings(np.array(REASONS, dtype=object)[rows["reason"].to_numpy()]),
+                "since": moments(rows["since"].to_numpy(np.int64)),
+                "until": moments(rows["until"].to_numpy(np.int64)),
+                "basis": strings(np.array(BASES, dtype=object)[rows["basis"].to_numpy()]),
+                "repurchase_probability": rows["chance"].to_numpy(np.float64),
+            }
+        )
+
+    def _rows(self, level: int, place: Ints) -> pd.DataFrame:
+        table, until = self.many.owned[level], self.many.until[level]
+        rows = np.flatnonzero((until > self.as_of) & (place[table.customer] >= 0))
+        space, target = self.view.space, table.target[rows]
+        names = np.array((space.ids, space.groups, space.types)[level], dtype=object)
+        return pd.DataFrame(
+            {
+                "place": place[table.customer[rows]],
+                "level": level,
+                "target_id": names[target],
+                "reason": level,
+                "since": table.last_at[rows],
+                "until": until[rows],
+                "basis": self.view.rules.levels[level].basis[target],
+                "chance": self.many.chance(level, rows, self.as_of),
+            }
+        )
+
+    def _returned_rows(self, place: Ints) -> pd.DataFrame:
+        table, until = self.many.returned, self._returned_until
+        rows = np.flatnonzero((until > self.as_of) & (place[table.customer] >= 0))
+        return pd.DataFrame(
+            {
+                "place": place[table.customer[rows]],
+                "level": 0,
+                "target_id": np.array(self.view.space.ids, dtype=object)[table.target[rows]],
+                "reason": 3,
+                "since": table.last_at[rows],
+                "until": until[rows],
+                "basis": RULE,
+                "chance": np.full(len(rows), np.nan),
+            }
+        )
+
+    @cached_property
+    def _returned_until(self) -> Ints:
+        rules, table = self.view.rules, self.many.returned
+        if not rules.returned_is_on:
+            return np.full(len(table), MISSING, dtype=np.int64)
+        return table.last_at + int(rules.return_days * DAY)
+
+    # --- recommendation ---
+
+    def questions(
+        self, codes: Ints, anchors: Sequence[Ints], *, include_due: bool
+    ) -> Iterable[Question]:
+        """Yield what each customer's list is about, in the order of `codes`."""
+        many, as_of = self.many, self.as_of
+        product, group, kind = many.owned
+        starts = [np.searchsorted(t.customer, codes) for t in (*many.owned, many.returned)]
+        ends = [np.searchsorted(t.customer, codes, "right") for t in (*many.owned, many.returned)]
+        lasting = [until > as_of for until in (*many.until, self._returned_until)]
+        due = self._due_rows() if include_due else None
+        for i in range(len(codes)):
+            own, of_group, of_kind, back = (slice(starts[j][i], ends[j][i]) for j in range(4))
+            history = product.target[own]
+            away = many.returned.target[back][lasting[3][back]]
+            barred = Barred(
+                products={*history.tolist(), *away.tolist()},
+                groups=set(group.target[of_group][lasting[1][of_group]].tolist()),
+                types=set(kind.target[of_kind][lasting[2][of_kind]].tolist()),
+            )
+            ready: list[tuple[int, float]] = []
+            if due is not None:
+                mine = np.flatnonzero(due[0][own])
+                chances = np.nan_to_num(due[1][own][mine])
+                ready = list(zip(history[mine].tolist(), chances.tolist(), strict=True))
+            yield Question(anchors[i], history, ready, barred)
+
+    def _due_rows(self) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Return for each owned product whether it is due and known, and its chance."""
+        product = self.many.owned[0]
+        found = self.many.decide(product.customer, product.target, self.as_of)
+        known = ~np.asarray(self.view.space.is_stray, dtype=bool)
+        return (found.reason == len(REASONS) - 1) & known[product.target], found.chance
+
+    def newest_orders(self, codes: Ints) -> list[Ints]:
+        """Return the products of each customer's newest order that were bought for them."""
+        orders = self.orders
+        newest = np.full(len(orders.customer_ids) + 1, -1, dtype=np.int64)
+        known = orders.order_customer >= 0
+        newest[orders.order_customer[known]] = np.flatnonzero(known)  # ascending: the last stays
+        nothing = np.array([], dtype=np.int64)
+        starts = np.searchsorted(orders.line_order, newest[codes])
+        ends = np.searchsorted(orders.line_order, newest[codes], "right")
+        found = []
+        for code, start, end in zip(codes, starts, ends, strict=True):
+            if code < 0 or newest[code] < 0:
+                found.append(nothing)
+                continue
+            lines = slice(start, end)
+            products = self.nums[orders.line_product[lines][orders.kept[lines]]]
+            found.append(np.unique(products))
+        return found
+
+
+def _with_decisions(out: pd.DataFrame, found: Decisions) -> pd.DataFrame:
+    bases = np.array([*BASES, None], dtype=object)
+    return out.assign(
+        suppress=found.reason != len(REASONS) - 1,
+        reason=strings(np.array(REASONS, dtype=object)[found.reason]),
+        since=moments(found.since),
+        until=moments(found.until),
+        basis=strings(bases[found.basis]),
+        repurchase_probability=found.chance,
+    )
+
+
+def by_key(
+    keys: Sequence[str], product_ids: Sequence[str], wanted: Sequence[str]
+) -> list[list[str]]:
+    """Return the products of each wanted key, in the order given."""
+    found: dict[str, list[str]] = {key: [] for key in wanted}
+    for key, product_id in zip(keys, product_ids, strict=True):
+        if key in found:
+            found[key].append(product_id)
+    return [found[key] for key in wanted]
+
+
+def pick_table(keys: Sequence[str], lists: Iterable[list[Pick]], key: str) -> pd.DataFrame:
+    """Return lists as one long table, a row per pick, keyed by `key`."""
+    owners: list[str] = []
+    picks: list[Pick] = []
+    for owner, each in zip(keys, lists, strict=True):
+        owners.extend([owner] * len(each))
+        picks.extend(each)
+    return pd.DataFrame(
+        {
+            key: strings(owners),
+            "product_id": strings([p.product_id for p in picks]),
+            "rank": np.array([p.rank for p in picks], dtype=np.int64),
+            "score": np.array([p.score for p in picks], dtype=np.float64),
+            "reason": strings([p.reason for p in picks]),
+            "because_product_id": strings([p.because_product_id for p in picks]),
+            "support": np.array(
+                [np.nan if p.support is None else p.support for p in picks], dtype=np.float64
+            ),
+            "lift": np.array(
+                [np.nan if p.lift is None else p.lift for p in picks], dtype=np.float64
+            ),
+        }
+    )

@@ -1,0 +1,450 @@
+"""The engine: fitted once from orders, then asked; holds judgement, never a customer.
+
+Facts are handed in with every question, so an order placed a minute ago counts without a refit.
+Tables in and out are described in docs/data-format.md, the formulas in docs/concepts.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+
+from personalize.artifact import read_artifact, write_artifact
+from personalize.batch import (
+    COMPLEMENT_COLUMNS,
+    PICK_COLUMNS,
+    Batch,
+    by_key,
+    column,
+    pick_table,
+    texts,
+)
+from personalize.catalog import Catalog
+from personalize.config import EngineConfig
+from personalize.errors import ArtifactError, InvalidConfigError, InvalidOrdersError
+from personalize.explanation import explained
+from personalize.model import Model
+from personalize.orders import Orders
+from personalize.policy import Policy
+from personalize.purchases import PurchaseState
+from personalize.suppression import Decision
+from personalize.times import MISSING, Moment, to_micros, to_rfc3339
+from personalize.view import View, check_k, check_moment
+
+_KEPT_VIEWS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """What was learned from order history, ready to answer; made by `fit` or `load`.
+
+    Parameters
+    ----------
+    model : Model
+    model_version : str
+        The folder's name for a loaded engine, a digest for one that was just fitted.
+    """
+
+    model: Model
+    model_version: str
+    _views: list[tuple[Policy | None, Catalog | None, View]] = field(
+        default_factory=list, repr=False
+    )
+
+    # --- life ---
+
+    @classmethod
+    def fit(
+        cls,
+        orders: Orders,
+        catalog: Catalog | None = None,
+        config: EngineConfig | None = None,
+        as_of: Moment | None = None,
+    ) -> Self:
+        """Return an engine that learned from orders.
+
+        Parameters
+        ----------
+        orders : Orders
+        catalog : Catalog, optional
+            Variants, types, availability; without it, there are only products.
+        config : EngineConfig, optional
+        as_of : moment, optional
+            Orders and returns at or after it do not count; default: just after the newest order.
+
+        Raises
+        ------
+        InvalidOrdersError
+            If no order lies before `as_of`.
+        InvalidConfigError
+            If `as_of` is no moment.
+        """
+        moment = _moment(orders, as_of)
+        known = orders.before(moment)
+        if not known.n_lines:
+            raise InvalidOrdersError(
+                f"orders: none of {orders.n_orders} orders lies before {to_rfc3339(moment)}; "
+                "give orders to learn from, or a later as_of"
+            )
+        model = Model.fit(known, catalog or Catalog.empty(), config or EngineConfig(), moment)
+        return cls(model, _digest(model))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Return the engine in an artifact folder, verified; its arrays are memory-mapped.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is missing, damaged, or from a newer version.
+        """
+        contents = read_artifact(path)
+        try:
+            model = Model.from_contents(contents)
+        except (KeyError, TypeError, InvalidConfigError) as error:
+            raise ArtifactError(
+                f"artifact {path}: what the manifest promises is not there ({error}); train again",
+                path=path,
+            ) from error
+        return cls(model, str(contents.manifest.get("model_version") or Path(path).resolve().name))
+
+    def save(self, path: str | Path) -> None:
+        """Write the engine as an artifact folder, all or nothing.
+
+        Raises
+        ------
+        ArtifactError
+            If it cannot be written.
+        """
+        model = self.model
+        manifest: dict[str, Any] = {
+            "config": model.config.to_dict(),
+            "as_of": to_rfc3339(model.as_of),
+            "as_of_micros": model.as_of,
+            "metrics": dict(model.metrics),
+        }
+        if "+" in self.model_version:
+            manifest["model_version"] = self.model_version
+        write_artifact(path, manifest, model.arrays(), {"products": model.catalog.frame})
+
+    def refreshed(self, orders: Orders, as_of: Moment | None = None) -> Engine:
+        """Return a new engine with the demand of today, nothing else learned again.
+
+        Parameters
+        ----------
+        orders : Orders
+            All orders; those before `as_of` count.
+        as_of : moment, optional
+            Default: just after the newest order.
+        """
+        moment = _moment(orders, as_of)
+        model = self.model.refreshed(orders.before(moment), moment)
+        version = self.model_version.partition("+")[0]
+        return Engine(model, f"{version}+{to_rfc3339(moment).replace(':', '-')}")
+
+    @property
+    def as_of(self) -> int:
+        """The moment learned up to, microseconds UTC."""
+        return self.model.as_of
+
+    @property
+    def config(self) -> EngineConfig:
+        """The configuration fitted with."""
+        return self.model.config
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalogue of the artifact: every product it knows."""
+        return self.model.catalog
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Counts and figures of the fit."""
+        return self.model.metrics
+
+    def view(self, policy: Policy | None = None, catalog: Catalog | None = None) -> View:
+        """Return the engine under a policy and a catalogue; the last few are kept.
+
+        Parameters
+        ----------
+        policy : Policy, optional
+            Default: everything as learned.
+        catalog : Catalog, optional
+            Counts product by product before the artifact's own.
+        """
+        for known_policy, known_catalog, view in self._views:
+            if known_policy is policy and known_catalog is catalog:
+                return view
+        view = View.compiled(self.model, policy or Policy(), catalog, self.model_version)
+        self._views.insert(0, (policy, catalog, view))
+        del self._views[_KEPT_VIEWS:]
+        return view
+
+    # --- what goes with it ---
+
+    def complements(
+        self,
+        baskets: pd.DataFrame,
+        k: int = 10,
+        *,
+        catalog: Catalog | None = None,
+        policy: Policy | None = None,
+        fill: bool = True,
+    ) -> pd.DataFrame:
+        """Return what goes with each basket, the same for everyone.
+
+        Parameters
+        ----------
+        baskets : DataFrame, one row per product in a basket
+            ``basket_id``, ``product_id``. Unknown products are ignored.
+        k : int
+            Rows per basket at most.
+        catalog : Catalog, optional
+        policy : Policy, optional
+        fill : bool
+            Whether backed-off and popular products may fill a list up to `k`.
+
+        Returns
+        -------
+        DataFrame, one row per pick
+            ``basket_id``, ``product_id``, ``rank``, ``score``, ``reason``,
+            ``because_product_id``, ``support`` (orders holding both), ``lift``.
+
+        Raises
+        ------
+        InvalidConfigError
+            If `k` is no list length or `baskets` lacks a column.
+        """
+        check_k(k)
+        view = self.view(policy, catalog)
+        ids = column(baskets, "basket_id", "baskets")
+        products = column(baskets, "product_id", "baskets")
+        wanted = list(dict.fromkeys(ids))
+        lists = (view.complements(each, k, fill=fill) for each in by_key(ids, products, wanted))
+        return pick_table(wanted, lists, "basket_id")[list(COMPLEMENT_COLUMNS)]
+
+    def recommend(
+        self,
+        orders: Orders,
+        customers: Collection[str] | None = None,
+        k: int = 10,
+        as_of: Moment | None = None,
+        *,
+        moment: str = "follow_up",
+        anchors: pd.DataFrame | None = None,
+        exclude: Collection[str] | pd.DataFrame | None = None,
+        catalog: Catalog | None = None,
+        policy: Policy | None = None,
+        include_due: bool = False,
+        fill: bool = True,
+    ) -> pd.DataFrame:
+        """Return what to show each customer: nothing suppressed, nothing they own.
+
+        Parameters
+        ----------
+        orders : Orders
+            History; those before `as_of` count.
+        customers : collection of str, optional
+            Default: every customer of `orders`. An unknown one gets what is wanted now.
+        k : int
+            Rows per customer at most.
+        as_of : moment, optional
+            Default: just after the newest order.
+        moment : str
+            Why we speak: ``order_confirmation``, ``shipped``, ``follow_up``, ``ad``, ``browse``.
+        anchors : DataFrame, optional
+            ``customer_id``, ``product_id``: what the message is about. Default: the customer's
+            newest order for ``order_confirmation`` and ``shipped``, else none.
+        exclude : collection of str, or DataFrame[customer_id, product_id], optional
+            Products nobody, or a customer, must be shown.
+        catalog : Catalog, optional
+        policy : Policy, optional
+        include_due : bool
+            Whether what is owned and has come due may lead the list.
+        fill : bool
+            Whether backed-off and popular products may fill a list up to `k`.
+
+        Returns
+        -------
+        DataFrame, one row per pick
+            ``customer_id``, ``product_id``, ``rank``, ``score``, ``reason``,
+            ``because_product_id``.
+
+        Raises
+        ------
+        InvalidConfigError
+            If `k`, `moment` or a table is not as described.
+        """
+        check_k(k)
+        check_moment(moment)
+        batch = Batch.of(self.view(policy, catalog), orders, _moment(orders, as_of))
+        ids, codes = batch.customers(customers)
+        view = batch.view
+        if anchors is not None:
+            of_customer = by_key(
+                column(anchors, "customer_id", "anchors"),
+                column(anchors, "product_id", "anchors"),
+                ids,
+            )
+            seeds = [view.numbers(each) for each in of_customer]
+        elif moment in ("order_confirmation", "shipped"):
+            seeds = batch.newest_orders(codes)
+        else:
+            seeds = [view.numbers(())] * len(ids)
+        questions = batch.questions(codes, seeds, include_due=include_due)
+        lists = (
+            view.answer(question, k, exclude=excluded, fill=fill)
+            for question, excluded in zip(questions, _excluded(exclude, ids), strict=True)
+        )
+        return pick_table(ids, lists, "customer_id")[list(PICK_COLUMNS)]
+
+    # --- what must not be shown ---
+
+    def suppress(
+        self,
+        orders: Orders,
+        customers: Collection[str] | None = None,
+        as_of: Moment | None = None,
+        *,
+        policy: Policy | None = None,
+        catalog: Catalog | None = None,
+    ) -> pd.DataFrame:
+        """Return the suppression list: what each customer must not be shown, and until when.
+
+        Parameters
+        ----------
+        orders : Orders
+            History; those before `as_of` count.
+        customers : collection of str, optional
+            Default: every customer of `orders`.
+        as_of : moment, optional
+            Default: just after the newest order.
+        policy : Policy, optional
+        catalog : Catalog, optional
+
+        Returns
+        -------
+        DataFrame, one row per customer and target
+            ``customer_id``, ``scope`` (product, item_group or product_type), ``target_id``,
+            ``reason``, ``since``, ``until`` (NaT: for good), ``basis``,
+            ``repurchase_probability`` of the target (NaN: never owned).
+        """
+        batch = Batch.of(self.view(policy, catalog), orders, _moment(orders, as_of))
+        return batch.suppress(customers)
+
+    def check(
+        self,
+        pairs: pd.DataFrame,
+        orders: Orders,
+        as_of: Moment | None = None,
+        *,
+        policy: Policy | None = None,
+        catalog: Catalog | None = None,
+    ) -> pd.DataFrame:
+        """Return whether each product must not be shown to each customer.
+
+        Parameters
+        ----------
+        pairs : DataFrame
+            ``customer_id``, ``product_id``.
+        orders : Orders
+            History; those before `as_of` count.
+        as_of : moment, optional
+            Default: just after the newest order.
+        policy : Policy, optional
+        catalog : Catalog, optional
+
+        Returns
+        -------
+        DataFrame, the rows and index of `pairs`
+            ``customer_id``, ``product_id``, ``suppress``, ``reason``, ``since``, ``until`` (NaT:
+            for good, or not suppressed), ``basis``, ``repurchase_probability``.
+
+        Raises
+        ------
+        InvalidConfigError
+            If `pairs` lacks a column or an id.
+        """
+        batch = Batch.of(self.view(policy, catalog), orders, _moment(orders, as_of))
+        return batch.check(pairs)
+
+    def decide(
+        self,
+        state: PurchaseState,
+        product_ids: Sequence[str],
+        as_of: Moment,
+        *,
+        policy: Policy | None = None,
+        catalog: Catalog | None = None,
+    ) -> list[Decision]:
+        """Return the decision about each product for one customer; no table is built.
+
+        Parameters
+        ----------
+        state : PurchaseState
+        product_ids : sequence of str
+        as_of : moment
+        policy : Policy, optional
+        catalog : Catalog, optional
+        """
+        return self.view(policy, catalog).decide(state, product_ids, to_micros(as_of))
+
+    def explain(
+        self,
+        state: PurchaseState,
+        product_id: str,
+        as_of: Moment,
+        *,
+        policy: Policy | None = None,
+        catalog: Catalog | None = None,
+    ) -> dict[str, Any]:
+        """Return the arithmetic behind a decision and behind a pick, as nested plain values.
+
+        Parameters
+        ----------
+        state : PurchaseState
+        product_id : str
+        as_of : moment
+        policy : Policy, optional
+        catalog : Catalog, optional
+
+        Raises
+        ------
+        UnknownProductError
+            If nothing knows the product and the customer does not own it.
+        """
+        return explained(self.view(policy, catalog), state, product_id, to_micros(as_of))
+
+
+def _moment(orders: Orders, as_of: Moment | None) -> int:
+    if as_of is not None:
+        return to_micros(as_of)
+    return orders.newest + 1 if orders.newest != MISSING else 0
+
+
+def _excluded(
+    exclude: Collection[str] | pd.DataFrame | None, ids: Sequence[str]
+) -> Sequence[Collection[str]]:
+    if isinstance(exclude, pd.DataFrame):
+        keys = column(exclude, "customer_id", "exclude")
+        return by_key(keys, column(exclude, "product_id", "exclude"), ids)
+    if isinstance(exclude, str):
+        raise InvalidConfigError(
+            f"exclude: {exclude!r} is one text; give a list of product ids", field="exclude"
+        )
+    return [frozenset(texts(list(exclude or ()), "exclude"))] * len(ids)
+
+
+def _digest(model: Model) -> str:
+    """Return a name for a model that was not saved: the same bytes have the same name."""
+    found = hashlib.sha256(repr(sorted(model.config.to_dict().items())).encode())
+    for name, array in sorted(model.arrays().items()):
+        found.update(name.encode())
+        found.update(array.tobytes())
+    found.update(model.catalog.frame.to_json().encode())
+    return f"unsaved-{found.hexdigest()[:12]}"

@@ -1,0 +1,244 @@
+"""All that is learned, as one frozen value: fitted from orders, written to an artifact, read back.
+
+It holds products and what was learned of them; it holds no customer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final, Self
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from personalize.artifact import Contents
+from personalize.association import Association
+from personalize.catalog import Catalog, Product
+from personalize.config import EngineConfig
+from personalize.demand import Demand
+from personalize.interactions import Interactions, number_products, product_nums
+from personalize.orders import Orders
+from personalize.products import ProductSpace
+from personalize.purchases import Occasion, Purchases
+from personalize.repurchase import (
+    Curves,
+    Level,
+    Logistic,
+    fit_curves,
+    fit_logistic,
+    target_features,
+)
+from personalize.substitutes import Substitutes, fit_substitutes
+from personalize.suppression import SCOPES, LevelModel
+
+_LEVELS: Final = SCOPES
+_TYPES: Final = "types_"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What one fit learned.
+
+    Parameters
+    ----------
+    config : EngineConfig
+    as_of : int, microseconds UTC
+        Facts before it were learned from.
+    catalog : Catalog
+        One row for every product that has a number.
+    products, types : Association
+        What is bought with what, by product and by product type.
+    demand : Demand
+    levels : tuple of LevelModel
+        Products, item groups and product types.
+    substitutes : Substitutes
+    metrics : mapping of str to float
+        Counts and training figures, for the manifest.
+    """
+
+    config: EngineConfig
+    as_of: int
+    catalog: Catalog
+    products: Association
+    types: Association
+    demand: Demand
+    levels: tuple[LevelModel, LevelModel, LevelModel]
+    substitutes: Substitutes
+    metrics: Mapping[str, float]
+
+    @cached_property
+    def space(self) -> ProductSpace:
+        """The model's products by number."""
+        return ProductSpace.from_model(list(self.catalog.products()))
+
+    @classmethod
+    def fit(cls, orders: Orders, catalog: Catalog, config: EngineConfig, as_of: int) -> Self:
+        """Return what orders that are already cut at `as_of` teach."""
+        known = [product.product_id for product in catalog.products()]
+        numbered = number_products(orders, known)
+        catalog = _every_product(numbered, catalog)
+        space = ProductSpace.from_model(list(catalog.products()))
+        sensitive = [p.product_id for p in catalog.products() if p.sensitive]
+        baskets = Interactions.from_orders(orders, product_ids=known, sensitive=sensitive)
+        types = _type_baskets(baskets, space)
+        levels = _levels(orders, space, numbered)
+        fitted, metrics = _fit_levels(levels, as_of, config)
+        in_basket = np.repeat(np.arange(baskets.n_baskets), np.diff(baskets.basket_indptr))
+        of_type = _type_of(space)[baskets.basket_products]
+        return cls(
+            config=config,
+            as_of=as_of,
+            catalog=catalog,
+            products=Association.fit(baskets, config, as_of),
+            types=Association.fit(types, config, as_of),
+            demand=Demand.fit(*baskets.lines(), len(space), config, as_of),
+            levels=fitted,
+            substitutes=fit_substitutes(
+                levels[2].occasions, levels[2].orders, (in_basket, of_type), as_of, config
+            ),
+            metrics={
+                "orders": float(orders.n_orders),
+                "lines": float(orders.n_lines),
+                "customers": float(orders.n_customers),
+                "products": float(len(space)),
+                "item_groups": float(len(space.groups)),
+                "product_types": float(len(space.types)),
+                **metrics,
+            },
+        )
+
+    def refreshed(self, orders: Orders, as_of: int) -> Model:
+        """Return the model with the demand of orders that are already cut at `as_of`."""
+        ids = pa.array(self.space.ids, pa.large_string())
+        nums = product_nums(orders.product_ids, ids)
+        kept = np.flatnonzero(orders.kept)
+        line_num = np.asarray(nums)[orders.line_product[kept]]
+        line_time = orders.order_time[orders.line_order[kept]]
+        sold = line_num >= 0
+        demand = Demand.fit(line_num[sold], line_time[sold], len(ids), self.config, as_of)
+        levels = _levels(orders, self.space, ids)
+        first, second, third = (
+            old._replace(targets=target_features(new.occasions, as_of, old.curves))
+            for old, new in zip(self.levels, levels, strict=True)
+        )
+        return replace(self, demand=demand, levels=(first, second, third), as_of=as_of)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return every array by its name in the artifact."""
+        out = {**self.products.arrays(), **self.demand.arrays(), **self.substitutes.arrays()}
+        out |= {_TYPES + name: array for name, array in self.types.arrays().items()}
+        for name, level in zip(_LEVELS, self.levels, strict=True):
+            out |= level.curves.arrays(name)
+            out[f"{name}_weights"] = level.logistic.array()
+            out[f"{name}_features"] = level.targets
+        return out
+
+    def table(self) -> pd.DataFrame:
+        """Return the catalogue's table for the artifact."""
+        return self.catalog.frame
+
+    @classmethod
+    def from_contents(cls, contents: Contents) -> Self:
+        """Return the model in an artifact's contents.
+
+        Raises
+        ------
+        KeyError
+            If an array that the model needs is not there.
+        """
+        arrays, manifest = contents.arrays, contents.manifest
+        types = {
+            name.removeprefix(_TYPES): array
+            for name, array in arrays.items()
+            if name.startswith(_TYPES)
+        }
+        catalog = Catalog(contents.tables["products"])
+        n_types = int(manifest["metrics"]["product_types"])
+        first, second, third = (
+            LevelModel(
+                Curves.from_arrays(name, arrays, n_types if name != _LEVELS[2] else 0),
+                Logistic.from_array(arrays[f"{name}_weights"]),
+                arrays[f"{name}_features"],
+            )
+            for name in _LEVELS
+        )
+        return cls(
+            config=EngineConfig.from_dict(manifest["config"]),
+            as_of=int(manifest["as_of_micros"]),
+            catalog=catalog,
+            products=Association.from_arrays(arrays),
+            types=Association.from_arrays(types),
+            demand=Demand.from_arrays(arrays),
+            levels=(first, second, third),
+            substitutes=Substitutes.from_arrays(arrays),
+            metrics=manifest["metrics"],
+        )
+
+
+def _every_product(numbered: pa.Array, catalog: Catalog) -> Catalog:
+    """Return a catalogue with a row for every numbered product, known or not."""
+    missing = [Product(each) for each in numbered.to_pylist() if each not in catalog]
+    return Catalog(Catalog.from_products(missing).overlaid(catalog).frame)
+
+
+def _type_of(space: ProductSpace) -> NDArray[np.int64]:
+    return space.array("type")
+
+
+def _type_baskets(baskets: Interactions, space: ProductSpace) -> Interactions:
+    """Return the same baskets, holding product types in place of products."""
+    order = np.repeat(np.arange(baskets.n_baskets), np.diff(baskets.basket_indptr))
+    kind = _type_of(space)[baskets.basket_products]
+    n_types = max(len(space.types), 1)
+    cells = np.unique(order[kind >= 0] * n_types + kind[kind >= 0])
+    return Interactions.from_lines(
+        pa.array(space.types, pa.large_string()),
+        cells // n_types,
+        cells % n_types,
+        baskets.basket_time,
+        np.where(baskets.basket_customer < baskets.n_customers, baskets.basket_customer, -1),
+    )
+
+
+def _levels(orders: Orders, space: ProductSpace, numbered: pa.Array) -> tuple[Level, Level, Level]:
+    """Return the purchases of known customers by product, item group and product type."""
+    bought = Purchases.from_orders(orders)
+    product = np.asarray(product_nums(orders.product_ids, numbered))[bought.product]
+    group, kind = space.array("group"), space.array("type")
+
+    def level(
+        of: NDArray[Any],
+        n: int,
+        groups: NDArray[np.int64] | None,
+        types: NDArray[np.int64] | None,
+    ) -> Level:
+        target = np.where(product >= 0, of[product], -1)
+        occasions = Occasion.from_lines(bought.customer, target, bought.at, bought.quantity, n)
+        return Level(occasions, whole, groups, types, len(space.types) if types is not None else 0)
+
+    nothing = np.zeros(len(bought.customer), dtype=np.int64)
+    whole = Occasion.from_lines(bought.customer, nothing, bought.at, bought.quantity, 1)
+    return (
+        level(np.arange(len(space)), len(space), group, kind),
+        level(group, len(space.groups), None, space.array("type_of_group")),
+        level(kind, len(space.types), None, None),
+    )
+
+
+def _fit_levels(
+    levels: tuple[Level, Level, Level], as_of: int, config: EngineConfig
+) -> tuple[tuple[LevelModel, LevelModel, LevelModel], dict[str, float]]:
+    fitted: list[LevelModel] = []
+    metrics: dict[str, float] = {}
+    for name, level in zip(_LEVELS, levels, strict=True):
+        curves = fit_curves(level, as_of, config)
+        logistic, facts = fit_logistic(level, as_of, config)
+        targets = target_features(level.occasions, as_of, curves)
+        fitted.append(LevelModel(curves, logistic, targets))
+        metrics |= {f"repurchase_{name}_{key}": value for key, value in facts.items()}
+    first, second, third = fitted
+    return (first, second, third), metrics

@@ -1,0 +1,191 @@
+"""Candidates and guards become a list: filtering, tie-breaking and top-k, here and only here.
+
+A list is built from tiers, the best founded first. Whatever tier a product comes from, it passes
+the same guards; a tier's scores are squeezed below those of the tier before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalize.products import ProductSpace
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+GOES_WITH: Final = "goes_with"
+GOES_WITH_TYPE: Final = "goes_with_type"
+OFTEN_NEXT: Final = "often_next"
+DUE: Final = "due"
+POPULAR: Final = "popular"
+PICK_REASONS: Final = (GOES_WITH, GOES_WITH_TYPE, OFTEN_NEXT, DUE, POPULAR)
+
+_FIRST_LOOK = 256
+"""Candidates sorted at first; the rest only if the guards leave too few of these."""
+
+
+class Pick(NamedTuple):
+    """One row of a list; ``score`` is unitless and comparable within its list only."""
+
+    product_id: str
+    rank: int
+    score: float
+    reason: str
+    because_product_id: str | None
+    support: int | None
+    lift: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Tier:
+    """Candidates of one kind, in any order.
+
+    Parameters
+    ----------
+    nums : int, shape (n,)
+        Product numbers, distinct.
+    scores : float64, shape (n,), > 0
+    reasons : str, or sequence of str of length n
+    because : int, shape (n,), optional
+        The product behind each candidate.
+    support, lift : shape (n,), optional
+        Evidence of the pair with ``because``; a negative support is none.
+    limit : int, optional
+        The tier may fill at most so many places.
+    """
+
+    nums: NDArray[np.integer]
+    scores: Floats
+    reasons: str | Sequence[str]
+    because: NDArray[np.integer] | None = None
+    support: NDArray[np.integer] | None = None
+    lift: NDArray[np.floating] | None = None
+    limit: int | None = None
+
+    def ordered(self) -> Iterator[int]:
+        """Yield places by score descending, then product number."""
+        n = len(self.nums)
+        if n > 2 * _FIRST_LOOK:
+            bar = np.partition(self.scores, n - _FIRST_LOOK)[n - _FIRST_LOOK]
+            top = np.flatnonzero(self.scores >= bar)
+            yield from self._sorted(top)
+            yield from self._sorted(np.flatnonzero(self.scores < bar))
+        else:
+            yield from self._sorted(np.arange(n))
+
+    def _sorted(self, places: Ints) -> list[int]:
+        order = np.lexsort((self.nums[places], -self.scores[places]))
+        found: list[int] = places[order].tolist()
+        return found
+
+
+@dataclass(slots=True)
+class Barred:
+    """What one list must not hold; filled in by whoever knows why.
+
+    Parameters
+    ----------
+    products, groups, types : set of int
+        Product, item group and product type numbers.
+    """
+
+    products: set[int] = field(default_factory=set)
+    groups: set[int] = field(default_factory=set)
+    types: set[int] = field(default_factory=set)
+
+    def bar_with_kin(
+        self, nums: Sequence[int], space: ProductSpace, is_one_per_need: NDArray[np.bool_]
+    ) -> None:
+        """Bar products with all their variants, and with their type where one is enough."""
+        for num in nums:
+            self.products.add(num)
+            if space.group[num] >= 0:
+                self.groups.add(space.group[num])
+            type_num = space.type[num]
+            if type_num >= 0 and is_one_per_need[type_num]:
+                self.types.add(type_num)
+
+
+def rank(
+    tiers: Sequence[Tier],
+    k: int,
+    *,
+    space: ProductSpace,
+    is_shown: NDArray[np.bool_],
+    barred: Barred,
+    max_per_type: Sequence[int],
+    fixed_types: NDArray[np.bool_],
+) -> list[Pick]:
+    """Return the first `k` candidates that pass every guard.
+
+    Parameters
+    ----------
+    tiers : sequence of Tier
+        Best founded first; a product counts in the first tier that holds it.
+    k : int
+    space : ProductSpace
+    is_shown : bool, shape (n_products,)
+        In stock and not sensitive.
+    barred : Barred
+        Left as it is.
+    max_per_type : sequence of int
+        Picks of one type that a list may hold.
+    fixed_types : bool, shape (n_types,)
+        One-per-need types: a list holds one pick of such a type at most.
+
+    Returns
+    -------
+    list of Pick
+        Ranks 1..n without gaps, no product twice, no two variants of one group.
+    """
+    picks: list[Pick] = []
+    products, groups = set(barred.products), set(barred.groups)
+    of_type: dict[int, int] = {}
+    ceiling: float | None = None
+    for tier in tiers:
+        before = len(picks)
+        room = k if tier.limit is None else min(k, before + tier.limit)
+        for place in tier.ordered() if before < k else ():
+            if len(picks) >= room:
+                break
+            num = int(tier.nums[place])
+            group, type_num = space.group[num], space.type[num]
+            if num in products or not is_shown[num] or group in groups:
+                continue
+            if type_num >= 0:
+                held = of_type.get(type_num, 0)
+                most = 1 if fixed_types[type_num] else max_per_type[type_num]
+                if type_num in barred.types or held >= most:
+                    continue
+                of_type[type_num] = held + 1
+            products.add(num)
+            if group >= 0:
+                groups.add(group)
+            picks.append(_pick(tier, place, num, len(picks) + 1, ceiling, space))
+        if len(picks) > before:
+            ceiling = picks[-1].score
+    return picks
+
+
+def _pick(
+    tier: Tier, place: int, num: int, position: int, ceiling: float | None, space: ProductSpace
+) -> Pick:
+    score = float(tier.scores[place])
+    if ceiling is not None:
+        score = ceiling * (score / (1.0 + score))
+    because = None if tier.because is None else int(tier.because[place])
+    support = -1 if tier.support is None else int(tier.support[place])
+    return Pick(
+        product_id=space.ids[num],
+        rank=position,
+        score=score,
+        reason=tier.reasons if isinstance(tier.reasons, str) else tier.reasons[place],
+        because_product_id=None if because is None or because < 0 else space.ids[because],
+        support=support if support >= 0 else None,
+        lift=float(tier.lift[place]) if tier.lift is not None and support >= 0 else None,
+    )

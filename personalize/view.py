@@ -1,0 +1,388 @@
+"""One engine under one policy and one catalogue: what answers questions; frozen, cheap to ask.
+
+A view is compiled once. When the catalogue changes, `with_products` makes the next one; when the
+policy changes, the engine makes a new one. Times are microseconds UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalize.association import Scored
+from personalize.catalog import Catalog, Product
+from personalize.errors import InvalidConfigError
+from personalize.model import Model
+from personalize.policy import Policy
+from personalize.products import ProductSpace
+from personalize.purchases import PurchaseState
+from personalize.ranking import (
+    DUE,
+    GOES_WITH,
+    GOES_WITH_TYPE,
+    OFTEN_NEXT,
+    POPULAR,
+    Barred,
+    Pick,
+    Tier,
+    rank,
+)
+from personalize.suppression import (
+    CustomerScopes,
+    Decision,
+    Judgement,
+    Rules,
+    Scope,
+    Suppression,
+)
+
+MOMENTS: Final = ("order_confirmation", "shipped", "follow_up", "ad", "browse")
+_ABOUT_AN_ORDER: Final = MOMENTS[:2]
+_HISTORY_SHARE: Final = 0.3
+"""Weight of the strongest candidate of the history beside the strongest of the anchors."""
+_TYPES_BACKED_OFF: Final = 20
+_MEMBERS_BACKED_OFF: Final = 50
+
+Ints = NDArray[np.int64]
+
+
+class Question(NamedTuple):
+    """What one list is about, in product numbers of the view.
+
+    ``anchors`` are what the message is about, ``history`` is what the customer owns, ``due`` what
+    has come due with its chance, ``barred`` what must not be shown.
+    """
+
+    anchors: Ints
+    history: Ints
+    due: Sequence[tuple[int, float]]
+    barred: Barred
+
+
+def check_moment(moment: str) -> None:
+    """Raise if `moment` is none of `MOMENTS`.
+
+    Raises
+    ------
+    InvalidConfigError
+        With those allowed.
+    """
+    if moment not in MOMENTS:
+        raise InvalidConfigError(
+            f"moment: {moment!r} is none of {', '.join(MOMENTS)}", field="moment", value=moment
+        )
+
+
+def check_k(k: int) -> None:
+    """Raise if `k` is no list length.
+
+    Raises
+    ------
+    InvalidConfigError
+        If it is below 1 or no whole number.
+    """
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise InvalidConfigError(f"k: {k!r} is not a whole number from 1", field="k", value=k)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The questions of one engine under one policy and one catalogue.
+
+    Parameters
+    ----------
+    model : Model
+    judgement : Judgement
+        What was learned, under the policy.
+    space : ProductSpace
+        The model's products with the catalogue's facts over its own, product by product.
+    model_version : str
+    """
+
+    model: Model
+    judgement: Judgement
+    space: ProductSpace
+    model_version: str
+
+    @classmethod
+    def compiled(
+        cls, model: Model, policy: Policy, catalog: Catalog | None, model_version: str
+    ) -> Self:
+        """Return the view of a model under a policy and a catalogue."""
+        judgement = Judgement.under(model.levels, model.substitutes, model.config, policy)
+        space = model.space
+        if catalog is not None and len(catalog):
+            space = space.with_products(catalog.products())
+        return cls(model, judgement, space, model_version)
+
+    def with_products(self, changed: Iterable[Product]) -> View:
+        """Return the view in which these products are as given; cheap."""
+        space = self.space.with_products(changed)
+        return View(self.model, self.judgement, space, self.model_version)
+
+    def with_strays(self, product_ids: Iterable[str]) -> View:
+        """Return the view in which these ids have numbers too, though nothing is known of them."""
+        space = self.space.with_strays(product_ids)
+        return View(self.model, self.judgement, space, self.model_version)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What decides, laid out for this view's products."""
+        return self.judgement.rules(self.space)
+
+    @cached_property
+    def is_sensitive(self) -> NDArray[np.bool_]:
+        """Whether each product is sensitive, by the catalogue or by the shop's word."""
+        policy = self.judgement.policy
+        types = [policy.type_rule(name) for name in self.space.types]
+        by_type = np.array([rule is not None and rule.sensitive for rule in types] + [False])
+        mine = np.fromiter((p.sensitive for p in self.space.products), bool, len(self.space))
+        return np.asarray(mine | by_type[self.space.array("type")])
+
+    @cached_property
+    def is_shown(self) -> NDArray[np.bool_]:
+        """Whether each product may be recommended at all: in stock and not sensitive."""
+        return self.space.is_shown() & ~self.is_sensitive
+
+    @cached_property
+    def max_per_type(self) -> list[int]:
+        """How many picks of each type one list may hold, the shop's word first."""
+        learned: list[int] = self.model.substitutes.per_basket.tolist()
+        most = learned + [1] * (len(self.space.types) - len(learned))
+        for num, name in enumerate(self.space.types):
+            rule = self.judgement.policy.type_rule(name)
+            if rule is not None and rule.max_per_list is not None:
+                most[num] = rule.max_per_list
+        return most
+
+    @cached_property
+    def keeps_substitutes_out(self) -> NDArray[np.bool_]:
+        """Whether owning one of a type keeps the others out: one-per-need, its rule in force."""
+        terms = self.rules.type
+        return self.rules.is_one_per_need & terms.is_on
+
+    @cached_property
+    def popular(self) -> Tier:
+        """Every product of the model by what is wanted now."""
+        popularity = np.asarray(self.model.demand.popularity, dtype=np.float64)
+        nums = np.flatnonzero(popularity > 0)
+        return Tier(nums, popularity[nums], POPULAR)
+
+    @cached_property
+    def members(self) -> dict[int, Ints]:
+        """The products of each type by what is wanted now, most first."""
+        popularity = np.asarray(self.model.demand.popularity, dtype=np.float64)
+        n = self.space.n_model
+        order = np.lexsort((np.arange(n), -popularity))
+        kinds = self.space.array("type")[:n][order]
+        by_type = np.argsort(kinds, kind="stable")
+        starts = np.searchsorted(kinds[by_type], np.arange(len(self.space.types) + 1))
+        return {
+            num: order[by_type[starts[num] : starts[num + 1]]][:_MEMBERS_BACKED_OFF]
+            for num in range(len(self.space.types))
+        }
+
+    def knows(self, product_id: str) -> bool:
+        """Return whether the model or the catalogue knows a product."""
+        return product_id in self.space.nums
+
+    def product(self, product_id: str) -> Product | None:
+        """Return what the catalogue says of a product, or None if nothing knows it."""
+        num = self.space.nums.get(product_id)
+        return None if num is None else self.space.products[num]
+
+    # --- suppression ---
+
+    def decide(
+        self, state: PurchaseState, product_ids: Sequence[str], as_of: int
+    ) -> list[Decision]:
+        """Return the decision about each product for one customer, in the order given."""
+        scopes = CustomerScopes(self.rules, state)
+        return [scopes.decide(product_id, as_of) for product_id in product_ids]
+
+    def suppressions(self, state: PurchaseState, as_of: int) -> list[Suppression]:
+        """Return one customer's suppression list, by scope and target."""
+        return CustomerScopes(self.rules, state).rows(as_of)
+
+    # --- recommendation ---
+
+    def recommend(
+        self,
+        state: PurchaseState,
+        k: int,
+        as_of: int,
+        *,
+        moment: str = "follow_up",
+        anchors: Sequence[str] | None = None,
+        exclude: Collection[str] = (),
+        include_due: bool = False,
+        fill: bool = True,
+    ) -> list[Pick]:
+        """Return what to show one customer; see `Engine.recommend`.
+
+        Raises
+        ------
+        InvalidConfigError
+            If `k` or `moment` is none.
+        """
+        check_k(k)
+        check_moment(moment)
+        if anchors is None:
+            anchors = state.newest_order if moment in _ABOUT_AN_ORDER else ()
+        scopes = CustomerScopes(self.rules, state)
+        barred = Barred(
+            groups={num for num in scopes.members()[0] if _lasts(scopes.group(num), as_of)},
+            types={num for num in scopes.members()[1] if _lasts(scopes.type(num), as_of)},
+        )
+        barred.products.update(self._known(state.occasions))
+        barred.products.update(
+            self._known(p for p in state.returned if as_of < scopes.returned(p)[1])
+        )
+        due = self._due(scopes, as_of) if include_due else []
+        history = np.array(sorted(self._known(state.occasions)), dtype=np.int64)
+        return self.answer(
+            Question(self.numbers(anchors), history, due, barred), k, exclude=exclude, fill=fill
+        )
+
+    def complements(self, product_ids: Sequence[str], k: int, *, fill: bool = True) -> list[Pick]:
+        """Return what goes with the products of one basket, the same for everyone.
+
+        Raises
+        ------
+        InvalidConfigError
+            If `k` is no list length.
+        """
+        check_k(k)
+        nothing = np.array([], dtype=np.int64)
+        question = Question(self.numbers(product_ids), nothing, (), Barred())
+        return self.answer(question, k, fill=fill)
+
+    def numbers(self, product_ids: Iterable[str]) -> Ints:
+        """Return the distinct numbers of the products that are known, ascending."""
+        return np.array(sorted(set(self._known(product_ids))), dtype=np.int64)
+
+    def answer(
+        self, question: Question, k: int, *, exclude: Collection[str] = (), fill: bool = True
+    ) -> list[Pick]:
+        """Return the list for one question; every way to a list ends here."""
+        anchors, barred = question.anchors, question.barred
+        barred.bar_with_kin(anchors.tolist(), self.space, self.keeps_substitutes_out)
+        barred.products.update(self._known(exclude))
+        tiers = []
+        if question.due:
+            tiers.append(self._due_tier(question.due, barred, k))
+        tiers.append(self._learned_tier(anchors, question.history))
+        if fill:
+            tiers.append(self._type_tier(anchors if len(anchors) else question.history))
+            tiers.append(self.popular)
+        return rank(
+            tiers,
+            k,
+            space=self.space,
+            is_shown=self.is_shown,
+            barred=barred,
+            max_per_type=self.max_per_type,
+            fixed_types=self.rules.is_one_per_need,
+        )
+
+    def _due(self, scopes: CustomerScopes, as_of: int) -> list[tuple[int, float]]:
+        """Return what is owned and no longer suppressed, with its chance of a repurchase."""
+        found = []
+        for product_id in scopes.state.occasions:
+            num = self.space.nums.get(product_id)
+            if num is None:
+                continue
+            decision = scopes.decide(product_id, as_of)
+            if not decision.suppress:
+                found.append((num, decision.repurchase_probability or 0.0))
+        return found
+
+    def _known(self, product_ids: Iterable[str]) -> Iterable[int]:
+        nums = self.space.nums
+        return (nums[each] for each in product_ids if each in nums)
+
+    def _seeds(self, nums: Ints) -> Ints:
+        """Return those that the model knows and that may seed."""
+        seeds = nums[nums < self.space.n_model]
+        return seeds[~self.is_sensitive[seeds]]
+
+    def _due_tier(self, due: Sequence[tuple[int, float]], barred: Barred, k: int) -> Tier:
+        """Return what has come due, most likely first; it leads, and fills half of the list."""
+        barred.products.difference_update(num for num, _ in due)
+        nums = np.array([num for num, _ in due], dtype=np.int64)
+        chances = np.array([max(chance, 1e-9) for _, chance in due])
+        return Tier(nums, chances, DUE, because=nums, limit=(k + 1) // 2)
+
+    def _learned_tier(self, anchors: Ints, history: Ints) -> Tier:
+        """Return what goes with the anchors, and what the history says comes next."""
+        model, anchors, history = self.model, self._seeds(anchors), self._seeds(history)
+        after = model.products.next_scores(history)
+        factors = np.asarray(model.demand.factors)[after.nums].astype(np.float64)
+        wanted = after.scores * factors
+        if not len(anchors):
+            return Tier(after.nums, wanted, OFTEN_NEXT, because=after.because)
+        with_it = model.products.complement_scores(anchors)
+        return _blended(with_it, after, wanted)
+
+    def _type_tier(self, seeds: Ints) -> Tier:
+        """Return popular products of the types that go with the seeds' types."""
+        seeds = self._seeds(seeds)
+        kinds = self.space.array("type")[seeds]
+        n_model_types = self.model.types.n_products
+        usable = (kinds >= 0) & (kinds < n_model_types)
+        seeds, kinds = seeds[usable], kinds[usable]
+        distinct, first = np.unique(kinds, return_index=True)
+        if not len(distinct):
+            return Tier(np.array([], dtype=np.int64), np.array([]), GOES_WITH_TYPE)
+        scored = self.model.types.complement_scores(distinct)
+        best = np.lexsort((scored.nums, -scored.scores))[:_TYPES_BACKED_OFF]
+        popularity = np.asarray(self.model.demand.popularity)
+        nums, scores, because = [], [], []
+        for place in best:
+            members = self.members[int(scored.nums[place])]
+            share = popularity[members].astype(np.float64)
+            nums.append(members)
+            scores.append(scored.scores[place] * share / max(share.sum(), 1e-12))
+            seed = seeds[first[np.searchsorted(distinct, scored.because[place])]]
+            because.append(np.full(len(members), seed))
+        scores_of = np.concatenate(scores)
+        use = scores_of > 0
+        return Tier(
+            np.concatenate(nums)[use],
+            scores_of[use],
+            GOES_WITH_TYPE,
+            because=np.concatenate(because)[use],
+        )
+
+
+def _lasts(scope: Scope | None, as_of: int) -> bool:
+    return scope is not None and as_of < scope.until
+
+
+def _blended(with_it: Scored, after: Scored, wanted: NDArray[np.float64]) -> Tier:
+    """Return one tier of both: each product under the reason that adds more."""
+    nums = np.union1d(with_it.nums, after.nums)
+    scores, history = np.zeros(len(nums)), np.zeros(len(nums))
+    because = np.full(len(nums), -1)
+    support = np.full(len(nums), -1)
+    lift = np.full(len(nums), np.nan)
+    at = np.searchsorted(nums, after.nums)
+    top = max(wanted.max(initial=0.0), 1e-300)
+    share = _HISTORY_SHARE * (with_it.scores.max(initial=0.0) or 1.0) / top
+    history[at] = wanted * share
+    because[at] = after.because
+    at = np.searchsorted(nums, with_it.nums)
+    goes = np.zeros(len(nums), dtype=bool)
+    goes[at] = with_it.scores >= history[at]
+    scores[at] = with_it.scores
+    mine = with_it.scores >= history[at]
+    because[at[mine]] = with_it.because[mine]
+    support[at[mine]] = with_it.support[mine]
+    lift[at[mine]] = with_it.lift[mine]
+    reasons = np.where(goes, GOES_WITH, OFTEN_NEXT).tolist()
+    return Tier(nums, scores + history, reasons, because=because, support=support, lift=lift)
