@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from personalize.errors import InvalidConfigError
+from personalize.store.database import Database
 from personalize.store.layout import api_keys
 
 SCOPES: Final = ("ingest", "decide", "export", "admin")
@@ -74,13 +75,19 @@ def create(connection: sa.Connection, name: str, scopes: Collection[str], create
     return secret
 
 
-def scopes_of(connection: sa.Connection, secret: str) -> frozenset[str] | None:
-    """Return what a secret allows, None if it is unknown or revoked.
+class ScopesOf:
+    """What a secret allows, read on the bare driver: every request asks it."""
 
-    It is looked up by its hash: how long that takes tells nothing about any other secret.
-    """
-    found = connection.scalar(_SCOPES_OF, {"secret_hash": _hash(secret)})
-    return None if found is None else frozenset(found.split())
+    def __init__(self, database: Database) -> None:
+        self._rows = database.query(_SCOPES_OF)
+
+    def __call__(self, secret: str) -> frozenset[str] | None:
+        """Return its scopes, None if it is unknown or revoked.
+
+        It is looked up by its hash: how long that takes tells nothing about any other secret.
+        """
+        found = self._rows(_hash(secret))
+        return frozenset(found[0][0].split()) if found else None
 
 
 def records(connection: sa.Connection) -> list[KeyRecord]:

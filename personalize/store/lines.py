@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -52,7 +54,7 @@ class CustomerLines:
 
     def __call__(self, customer_id: str) -> list[OrderLine]:
         """Return them sorted by time, order and product."""
-        return [] if customer_id == GUEST else [_line(*row) for row in self._rows(customer_id)]
+        return [] if customer_id == GUEST else _lines(self._rows(customer_id))
 
 
 def of_customers(
@@ -61,8 +63,9 @@ def of_customers(
     """Return the lines of each customer; an empty list for one without."""
     found: dict[str, list[OrderLine]] = {customer_id: [] for customer_id in customer_ids}
     for some in batches((each for each in found if each != GUEST), _IDS_AT_ONCE):
-        for customer_id, *row in connection.execute(_OF_MANY, {"ids": some}):
-            found[customer_id].append(_line(*row))
+        rows = connection.execute(_OF_MANY, {"ids": some})
+        for customer_id, theirs in groupby(rows, key=itemgetter(0)):
+            found[customer_id] = _lines(row[1:] for row in theirs)
     return found
 
 
@@ -72,21 +75,17 @@ def customers(connection: sa.Connection, after: str | None, limit: int) -> list[
     return list(found)
 
 
-def _line(
-    product_id: str,
-    ordered_at: int,
-    quantity: int,
-    returned_quantity: int,
-    returned_at: int | None,
-    gift: Any,
-    order_id: str,
-) -> OrderLine:
-    return OrderLine(
-        product_id,
-        ordered_at,
-        quantity,
-        returned_quantity,
-        MISSING if returned_at is None else returned_at,
-        bool(gift),
-        order_id,
-    )
+def _lines(rows: Iterable[Sequence[Any]]) -> list[OrderLine]:
+    """Return rows of `_FIELDS` as lines; the bare driver knows no booleans."""
+    return [
+        OrderLine(
+            product_id,
+            ordered_at,
+            quantity,
+            returned_quantity,
+            MISSING if returned_at is None else returned_at,
+            gift != 0,
+            order_id,
+        )
+        for product_id, ordered_at, quantity, returned_quantity, returned_at, gift, order_id in rows
+    ]

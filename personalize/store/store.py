@@ -56,6 +56,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._customer_lines = lines.CustomerLines(database)
+        self._scopes_of = keys.ScopesOf(database)
 
     @classmethod
     def open(cls, url: str = "sqlite:///shop.db", *, create: bool = True) -> Self:
@@ -290,5 +291,4 @@ class Store:
 
     def scopes_of(self, secret: str) -> frozenset[str] | None:
         """Return what a secret allows; None if it is unknown or revoked."""
-        with self._database.read() as connection:
-            return keys.scopes_of(connection, secret)
+        return self._scopes_of(secret)

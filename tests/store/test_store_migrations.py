@@ -1,0 +1,110 @@
+"""The tables and their history."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
+
+from personalize.errors import StoreError
+from personalize.store import Store, layout, upgrade
+
+
+def test_migrations_make_the_tables(store: Store) -> None:
+    """The migrations, run on an empty database, make exactly the tables that the code uses."""
+    with store._database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, layout.metadata) == []
+        assert upgrade.revision(connection) == layout.HEAD
+
+
+def test_tables_are_clustered(store: Store) -> None:
+    """The big tables are stored by their primary key: a customer's lines lie side by side."""
+    with store._database.read() as connection:
+        sql = connection.scalars(
+            sa.text("SELECT name FROM sqlite_master WHERE sql LIKE '%WITHOUT ROWID%'")
+        )
+        assert set(sql) == {"orders", "order_lines", "adjustments"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        (
+            "SELECT * FROM order_lines WHERE customer_id = 'c' "
+            "ORDER BY customer_id, ordered_at, order_id, product_id"
+        ),
+        "SELECT scopes FROM api_keys WHERE secret_hash = x'00'",
+        "SELECT max(revision) FROM products",
+    ],
+)
+def test_hot_reads_use_an_index(store: Store, query: str) -> None:
+    """What every request asks is answered by one search, without sorting."""
+    with store._database.read() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all()
+    assert len(plan) == 1
+    assert plan[0][-1].startswith("SEARCH")
+
+
+def test_history_ends_at_the_head() -> None:
+    """The code's idea of the newest revision is that of the migrations, and there is one."""
+    assert upgrade.scripts_of_store().get_heads() == [layout.HEAD]
+
+
+def test_history_is_in_files_of_its_own() -> None:
+    """Every revision is a file named after it, so that the wheel carries it and it sorts."""
+    files = {path.name[1:5] for path in (upgrade.MIGRATIONS / "versions").glob("r*.py")}
+    known = {script.revision for script in upgrade.scripts_of_store().walk_revisions()}
+    assert files == known
+
+
+def test_newer_store_is_refused(tmp_path: Path) -> None:
+    """A store of a revision that this version does not know is left as it is."""
+    path = tmp_path / "shop.db"
+    Store.open(f"sqlite:///{path}").close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    with pytest.raises(
+        StoreError,
+        match=r"its tables are of revision '9999', which this version does not know \(the newest "
+        r"known is '0001'\); install the version of personalize that wrote it, or a newer one",
+    ):
+        Store.open(f"sqlite:///{path}")
+
+
+def test_upgrade_is_all_or_nothing(tmp_path: Path) -> None:
+    """A migration that fails leaves the database as it was: no table is half made."""
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        connection.execute("CREATE TABLE api_keys (in_the_way)")
+    with pytest.raises(StoreError, match="table api_keys already exists"):
+        Store.open(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    assert names == {"alembic_version", "api_keys"}
+
+
+def test_upgrade_twice_is_once(store: Store) -> None:
+    """A process that comes second finds the work done."""
+    with store._database.write() as connection:
+        upgrade.upgrade(connection)
+        assert upgrade.revision(connection) == layout.HEAD
+
+
+def test_tables_are_meant_for_postgresql_too() -> None:
+    """Every table can be made there, and ids sort by their bytes."""
+    for table in layout.metadata.sorted_tables:
+        sql = str(CreateTable(table).compile(dialect=postgresql.dialect()))
+        assert ('COLLATE "C"' in sql) == (
+            table is not layout.api_keys and table is not layout.policies
+        )
+        assert "ROWID" not in sql
