@@ -7,11 +7,10 @@ means for its buyer, in `personalize.purchases`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +19,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from personalize.errors import Problem
-from personalize.intake import gather_orders
-from personalize.tables import Rejects
+from personalize.intake import ReturnsMode, gather_orders
+from personalize.reading import Progress, ReadOptions
+from personalize.tables import Rejects, Source
 from personalize.times import MISSING, Moment, to_micros
 
 Ints = npt.NDArray[np.int32]
 Micros = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-ReturnsMode = Literal["columns", "negative_rows"]
-Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -134,13 +132,9 @@ class Orders:
         InvalidConfigError
             For an unknown `timezone` or `returns`, or a `not_products` that is no expression.
         """
+        options = ReadOptions(columns=columns, strict=strict)
         fields = gather_orders(
-            df,
-            columns=columns,
-            strict=strict,
-            timezone=timezone,
-            returns=returns,
-            not_products=not_products,
+            df, options, timezone=timezone, returns=returns, not_products=not_products
         )
         return cls(**_canonical(fields))
 
@@ -352,10 +346,6 @@ def _is_sorted(positions: npt.NDArray[Any]) -> bool:
     return bool((positions[1:] > positions[:-1]).all())
 
 
-Source = str | Path | Sequence[str | Path] | pd.DataFrame
-"""Where a table may come from."""
-
-
 def read_orders(
     source: Source,
     columns: Mapping[str, str] | None = None,
@@ -365,18 +355,52 @@ def read_orders(
     returns: ReturnsMode = "columns",
     not_products: str | None = None,
     progress: Progress | None = None,
+    encoding: str = "utf-8",
+    memory_limit: int | None = None,
 ) -> Orders:
-    """Return the good rows of an orders table as `Orders`, with a report of the others."""
-    return Orders(
-        **_canonical(
-            gather_orders(
-                source,
-                columns=columns,
-                strict=strict,
-                timezone=timezone,
-                returns=returns,
-                not_products=not_products,
-                progress=progress,
-            )
-        )
+    """Return the good rows of an orders table as `Orders`, with a report of the others.
+
+    Parameters
+    ----------
+    source : path, sequence of paths, or DataFrame, one row per order line
+        Parquet, CSV or JSON lines by file ending, the text formats also gzipped. Needs
+        ``order_id``, ``customer_id`` (empty for guests), ``product_id``, ``ordered_at`` and
+        ``quantity``; may have ``returned_quantity``, ``returned_at``, ``unit_price``,
+        ``currency``, ``channel``, ``gift`` and ``updated_at``.
+    columns : mapping of str to str, optional
+        Name in the source to our name, such as ``{"Invoice": "order_id"}``.
+    strict : bool
+        Refuse the table for any faulty row.
+    timezone : str
+        The zone of times that name none.
+    returns : {"columns", "negative_rows"}
+        Whether returns stand in ``returned_quantity``, or are rows of negative quantity, which
+        then undo the customer's latest purchases of the product, last in first out.
+    not_products : str, optional
+        Rows whose whole product id matches this regular expression are left out.
+    progress : callable, optional
+        Called now and then with the rows read, and the rows in all where known (else None).
+    encoding : str
+        Of CSV files.
+    memory_limit : int, optional, bytes
+        What reading may take; default: what the machine has available.
+
+    Raises
+    ------
+    InvalidOrdersError
+        If a column is missing, a file cannot be read, or memory would not do; with `strict`,
+        for any faulty row, with all problems.
+    InvalidConfigError
+        For an unknown `timezone` or `returns`, or a `not_products` that is no expression.
+    """
+    options = ReadOptions(
+        columns=columns,
+        strict=strict,
+        encoding=encoding,
+        progress=progress,
+        memory_limit=memory_limit,
     )
+    fields = gather_orders(
+        source, options, timezone=timezone, returns=returns, not_products=not_products
+    )
+    return Orders(**_canonical(fields))
