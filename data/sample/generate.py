@@ -24,9 +24,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import shop as planted
 from history import Chunk, Lines, Simulation
-from shop import COMPLEMENTS, END_DAY, FIRST_DAY, N_DAYS, SIDE, TYPES, USED, Ints, Shop
+from shop import END_DAY, FIRST_DAY, N_DAYS, ONE, SIDE, TYPES, USED, Ints, Shop
 
-DEFAULTS = {"customers": 2_000, "products": planted.N_BASE_PRODUCTS, "lines": 36_000, "seed": 1}
+DEFAULTS = {"customers": 2_000, "products": planted.N_BASE_PRODUCTS, "lines": 34_500, "seed": 1}
 CUSTOMERS_PER_CHUNK = 50_000
 LINES_PER_CUSTOMER = (6, 100)
 DAY_US = 86_400_000_000
@@ -96,13 +96,13 @@ def plan(customers: int, lines: int) -> list[Chunk]:
     refills = min(1.0, per_customer / history.ORDERS_PER_CUSTOMER)
     own = per_customer * (1.0 - history.GUEST_SHARE) - history.USED_PER_CUSTOMER * refills
     trips = max(1.0, own / history.ORDERS_PER_TRIP)
-    firsts = range(0, customers, CUSTOMERS_PER_CHUNK)
-    return [
-        Chunk(i, first, n, n_orders * (first + n) // customers - n_orders * first // customers,
-              trips, refills)
-        for i, first in enumerate(firsts)
-        for n in [min(CUSTOMERS_PER_CHUNK, customers - first)]
-    ]  # fmt: skip
+    chunks = []
+    for number, first in enumerate(range(0, customers, CUSTOMERS_PER_CHUNK)):
+        until = min(first + CUSTOMERS_PER_CHUNK, customers)
+        share = n_orders * until // customers - n_orders * first // customers
+        share -= len({days for days, _, _ in STORY}) if number == 0 else 0
+        chunks.append(Chunk(number, first, until - first, max(share, 0), trips, refills))
+    return chunks
 
 
 class OrderWriter:
@@ -110,7 +110,8 @@ class OrderWriter:
 
     def __init__(self, shop: Shop, chunks: list[Chunk], seed: int) -> None:
         self.shop, self.chunks, self.seed = shop, chunks, seed
-        self.n_orders = self.n_lines = 0
+        self.n_orders = self.n_guest_orders = 0
+        self.n_lines = self.n_gift_lines = self.n_returned_lines = 0
         last = chunks[-1]
         self.customer_width = max(5, len(str(last.first + last.n_customers)))
         self.order_width = max(6, len(str(2 * sum(c.n_orders for c in chunks))))
@@ -132,15 +133,11 @@ class OrderWriter:
     def _rows(self, rng: np.random.Generator, chunk: Chunk, lines: Lines) -> pa.Table:
         keys, of_line = np.unique(lines.customer * N_DAYS + lines.day, return_inverse=True)
         customer, day = np.divmod(keys, N_DAYS)
-        hour = np.searchsorted(np.cumsum(history.HOURS) / sum(history.HOURS), rng.random(len(keys)))
-        time = FIRST_US + ((day * 24 + hour) * 3600 + rng.integers(0, 3600, len(keys))) * 1_000_000
+        time = FIRST_US + day * DAY_US + history.second_of_day(rng, len(keys)) * 1_000_000
         by_time = np.argsort(time, kind="stable")
         rank = np.empty_like(by_time)
         rank[by_time] = np.arange(len(by_time))
-        usual = rng.random(chunk.n_customers + 1)[np.minimum(customer, chunk.n_customers)]
-        wish = np.where(rng.random(len(keys)) < 0.7, usual, rng.random(len(keys)))
-        wish = np.where(customer < chunk.n_customers, wish, rng.random(len(keys)))
-        channel = np.searchsorted(history.CHANNEL_EDGES, wish, side="right")
+        channel = history.channel(rng, customer, chunk.n_customers)
         order = np.lexsort((lines.product, rank[of_line]))
         lines, of_line = lines.take(order), of_line[order]
         state = history.outcome(self.shop, rng, lines, time[of_line], END_US)
@@ -166,7 +163,10 @@ class OrderWriter:
             pa.array(state.gift),
         ]  # fmt: skip
         self.n_orders += len(keys)
+        self.n_guest_orders += int((customer >= chunk.n_customers).sum())
         self.n_lines += len(price)
+        self.n_gift_lines += int(state.gift.sum())
+        self.n_returned_lines += int((state.returned > 0).sum())
         return pa.Table.from_arrays(columns, schema=ORDERS_SCHEMA)
 
     def _script(self, lines: Lines, time: Ints, state: history.Outcome) -> None:
@@ -203,25 +203,43 @@ def _ids(prefix: str, number: pa.Array, width: int) -> pa.Array:
     return pc.binary_join_element_wise(prefix, text, "")
 
 
-def truth(shop: Shop, writer: OrderWriter, options: dict[str, int]) -> dict[str, Any]:
-    """Return what is planted, by full product type; see README.md."""
-    kinds = [TYPES[b] for b in shop.base]
-    n = len(kinds)
-    trend = shop.products["item_group_id"].to_numpy()[shop.product_start[shop.trend_group]]
-    complements = [
+def _types(shop: Shop) -> dict[str, Any]:
+    """Return what is planted about each type, by its full path."""
+    return {
+        path: {
+            "kind": of.kind,
+            "item_groups": int(shop.group_start[i + 1] - shop.group_start[i]),
+            "per_basket": of.per_basket,
+            "cycle_days": of.cycle_days or None,
+            "season": of.season or None,
+            "return_rate": of.returned,
+            "sensitive": of.sensitive,
+        }
+        for i, (path, of) in enumerate(zip(shop.paths, [TYPES[b] for b in shop.base], strict=True))
+    }
+
+
+def _complements(shop: Shop) -> list[dict[str, Any]]:
+    """Return the planted families: an anchor type and what completes it."""
+    return [
         {
-            "type": shop.paths[i],
+            "type": shop.paths[anchor],
             "complements": [
-                {"type": shop.paths[c], "rate": rate}
-                for c, rate in zip(
-                    shop.complement[i], shop.complement_rate[i].tolist(), strict=True
+                {"type": shop.paths[of], "rate": float(rate)}
+                for of, rate in zip(
+                    shop.complement[anchor], shop.complement_rate[anchor], strict=True
                 )
-                if c >= 0
+                if of >= 0
             ],
         }
-        for i in range(n)
-        if kinds[i].code in COMPLEMENTS
+        for anchor in np.flatnonzero(shop.is_sought)
     ]
+
+
+def truth(shop: Shop, writer: OrderWriter, options: dict[str, int]) -> dict[str, Any]:
+    """Return what is planted and what was written; see README.md."""
+    types = _types(shop)
+    trend = shop.products["item_group_id"].to_numpy()[shop.product_start[shop.trend_group]]
     return {
         "options": options,
         "period": {"first_day": str(FIRST_DAY), "end": str(END_DAY)},
@@ -229,44 +247,30 @@ def truth(shop: Shop, writer: OrderWriter, options: dict[str, int]) -> dict[str,
             "customers": options["customers"],
             "products": len(shop.products),
             "item_groups": shop.n_groups,
-            "product_types": n,
+            "product_types": shop.n_types,
             "orders": writer.n_orders,
+            "guest_orders": writer.n_guest_orders,
             "lines": writer.n_lines,
+            "gift_lines": writer.n_gift_lines,
+            "returned_lines": writer.n_returned_lines,
         },
-        "types": {
-            shop.paths[i]: {
-                "kind": kinds[i].kind,
-                "item_groups": int(shop.group_start[i + 1] - shop.group_start[i]),
-                "per_basket": kinds[i].per_basket,
-                "cycle_days": kinds[i].cycle_days or None,
-                "season": kinds[i].season or None,
-                "return_rate": kinds[i].returned,
-                "sensitive": kinds[i].sensitive,
-            }
-            for i in range(n)
-        },
-        "complements": complements,
+        "complements": _complements(shop),
         "same_basket_share": history.SAME_BASKET_SHARE,
         "later_days": list(history.LATER_DAYS),
-        "one_per_need": [
-            p for p, k in zip(shop.paths, kinds, strict=True) if k.kind == planted.ONE
-        ],
-        "side_by_side": [p for p, k in zip(shop.paths, kinds, strict=True) if k.kind == SIDE],
-        "consumed": {
-            p: k.cycle_days for p, k in zip(shop.paths, kinds, strict=True) if k.kind == USED
-        },
+        "one_per_need": [path for path, of in types.items() if of["kind"] == ONE],
+        "side_by_side": [path for path, of in types.items() if of["kind"] == SIDE],
+        "consumed": {path: of["cycle_days"] for path, of in types.items() if of["kind"] == USED},
         "continue_rate": history.CONTINUE_RATE,
         "gap_sigma": history.GAP_SIGMA,
+        "per_basket": {path: of["per_basket"] for path, of in types.items()},
+        "seasons": {path: of["season"] for path, of in types.items() if of["season"]},
         "trend": {
+            "type": shop.paths[planted.TREND_TYPE],
             "item_group_id": str(trend),
             "from": str(END_DAY - planted.TREND_DAYS),
         },
-        "shares": {
-            "guest_orders": history.GUEST_SHARE,
-            "gift_lines": 0.05,
-            "returned_lines": 0.08,
-        },
         "story": writer.story,
+        "types": types,
     }
 
 
@@ -278,17 +282,20 @@ def write(out: Path, options: dict[str, int]) -> None:
     ValueError
         If the sizes do not make a shop.
     """
+    if options["seed"] < 0:
+        raise ValueError(f"seed: {options['seed']} is below 0; give 0 or more")
     chunks = plan(options["customers"], options["lines"])
     shop = planted.build_shop(options["products"], options["seed"])
     out.mkdir(parents=True, exist_ok=True)
     writer = OrderWriter(shop, chunks, options["seed"])
-    orders = out / "orders.parquet"
-    with pq.ParquetWriter(orders, ORDERS_SCHEMA, compression="zstd", compression_level=9) as file:
+    part = out / "orders.parquet.part"
+    with pq.ParquetWriter(part, ORDERS_SCHEMA, compression="zstd", compression_level=9) as file:
         for done, table in enumerate(writer.tables(), 1):
             file.write_table(table)
             if sys.stderr.isatty():
                 end = "\n" if done == len(chunks) else ""
                 print(f"\r{writer.n_lines:,} lines", end=end, file=sys.stderr, flush=True)
+    part.replace(out / "orders.parquet")
     catalogue = pa.Table.from_pandas(shop.products, preserve_index=False)
     catalogue = catalogue.replace_schema_metadata(None)
     pq.write_table(catalogue, out / "products.parquet", compression="zstd", compression_level=9)

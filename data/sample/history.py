@@ -30,16 +30,16 @@ from shop import (
 SAME_BASKET_SHARE = 0.82  # of the complements bought; the others follow in a later order
 LATER_DAYS = (4, 35)
 MATCHING_SHARE = 0.6  # of complements that come from the group matching the anchor's
-ANOTHER_SHARE = 0.05  # of the chances to buy another one-per-need product that are taken
+ANOTHER_SHARE = 0.03  # of the chances to buy another one-per-need product that are taken
 CONTINUE_RATE = 0.86  # a consumer buys once more
 GAP_SIGMA = 0.2
 SOUGHT_SHARE = 0.62  # of visits that are about something
-LIKED_SHARE = 0.25  # of lines bought by the way that follow the customer's taste
+LIKED_SHARE = 0.35  # of lines bought by the way that follow the customer's taste
 N_LIKED = 3
 GUEST_SHARE = 0.10
 ORDERS_PER_TRIP = 1.08
-LINES_PER_ORDER = 2.4
-USED_PER_CUSTOMER = 2.6  # orders that only refill, at the density of the default shop
+LINES_PER_ORDER = 2.3
+USED_PER_CUSTOMER = 2.4  # orders that only refill, at the density of the default shop
 ORDERS_PER_CUSTOMER = 7.5
 RETURN_DAYS = (3, 21)
 GIFT_SHARE = 0.065  # of the lines that are not consumed
@@ -143,14 +143,19 @@ class Simulation:
     def _order_key(self, lines: Lines) -> Ints:
         return lines.customer * N_DAYS + lines.day
 
+    def _day_of(self, at: Floats) -> Ints:
+        day = np.minimum(np.searchsorted(self.trade, at, side="right"), N_DAYS - 1)
+        return np.asarray(day, dtype=np.int64)
+
     def _days(self, customer: Ints) -> Ints:
         start, until = self.active[:, customer]
         at = start + (until - start) * self.rng.random(len(customer))
-        return np.minimum(np.searchsorted(self.trade, at, side="right"), N_DAYS - 1)
+        return self._day_of(at)
 
     def _members(self) -> Lines:
         n = self.chunk.n_customers
-        weight = np.exp(0.95 * self.rng.standard_normal(n) - 0.95**2 / 2)
+        weight = np.exp(0.95 * self.rng.standard_normal(n))
+        weight /= weight.mean()
         trips = 1 + self.rng.poisson(np.minimum((self.chunk.trips - 1.0) * weight, 200.0))
         is_story = np.zeros(n, dtype=bool)
         is_story[STORY_CUSTOMER] = self.chunk.number == 0
@@ -167,8 +172,7 @@ class Simulation:
 
     def _guests(self, n_guests: int) -> Lines:
         customer = self.chunk.n_customers + np.arange(n_guests)
-        day = np.searchsorted(self.trade, self.rng.random(n_guests), side="right")
-        lines = self._visits(customer, np.minimum(day, N_DAYS - 1))
+        lines = self._visits(customer, self._day_of(self.rng.random(n_guests)))
         is_used = self.used[lines.type]
         used = lines.take(is_used)
         used.product = self._variant(used, self._group(used.type, used.day))
@@ -199,7 +203,7 @@ class Simulation:
         later &= completing.customer < self.chunk.n_customers
         wait = rng.integers(LATER_DAYS[0], LATER_DAYS[1] + 1, len(row))
         completing.day = completing.day + np.where(later, wait, 0)
-        n_more = rng.poisson(np.where(about, 1.0, 1.1)) + ~about
+        n_more = rng.poisson(np.where(about, 1.15, 1.3)) + ~about
         return Lines.join(
             [
                 anchors,
@@ -294,7 +298,23 @@ class Simulation:
         bell = np.clip(0.5 + np.sign(build - 0.5) * np.abs(2 * build - 1) ** 1.6 / 2, 0.0, 0.999)
         worn = (bell * np.maximum(size // colours, 1)).astype(np.int64)
         colour = (colours * self.rng.random(n) ** 1.7).astype(np.int64)
-        return shop.product_start[group] + (worn * colours + colour) % size
+        product = shop.product_start[group] + (worn * colours + colour) % size
+        return np.asarray(product, dtype=np.int64)
+
+
+def second_of_day(rng: np.random.Generator, n: int) -> Ints:
+    """Return when in the day each of `n` orders was placed; most come in the evening."""
+    hour = np.searchsorted(np.cumsum(HOURS) / HOURS.sum(), rng.random(n), side="right")
+    return np.asarray(hour * 3600 + rng.integers(0, 3600, n), dtype=np.int64)
+
+
+def channel(rng: np.random.Generator, customer: Ints, n_customers: int) -> Ints:
+    """Return the position in `CHANNELS` of each order; customers mostly keep to one."""
+    n = len(customer)
+    usual = rng.random(n_customers)[np.minimum(customer, n_customers - 1)]
+    keeps = (rng.random(n) < 0.7) & (customer < n_customers)
+    wish = np.where(keeps, usual, rng.random(n))
+    return np.asarray(np.searchsorted(CHANNEL_EDGES, wish, side="right"), dtype=np.int64)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ where is in `generate`. Every fact of ``truth.json`` comes from the tables below
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -181,7 +181,7 @@ TYPES: tuple[ProductType, ...] = (
           colours=("CEDAR", "PLAIN")),
     _used("VI", "Health > Nutrition > Vitamins", (9, 19), 30, started=0.07,
           colours=("CAPSULES", "DROPS")),
-    _used("CF", "Pets > Cats > Cat food", (12, 25), 21, started=0.04,
+    _used("CF", "Pets > Cats > Cat food", (12, 25), 21, started=0.06,
           colours=("BEEF", "FISH")),
     _used("LD", "Home > Cleaning > Laundry detergent", (7, 15), 40, started=0.06,
           colours=("COLOUR", "WHITES")),
@@ -211,7 +211,9 @@ COMPLEMENTS: dict[str, dict[str, float]] = {
 }
 MAX_COMPLEMENTS = max(len(of) for of in COMPLEMENTS.values())
 
-TREND_CODE, TREND_GROUP, TREND_DAYS, TREND_SHARE = "CA", 4, 75, 0.7
+# One group comes into fashion: towards the end it takes this share of its type, which rises too.
+TREND_TYPE = [t.code for t in TYPES].index("CA")
+TREND_GROUP, TREND_DAYS, TREND_SHARE, TREND_RISE = 4, 75, 0.7, 1.8
 N_BASE_PRODUCTS = sum(t.n_products for t in TYPES)
 
 BRANDS = {
@@ -253,7 +255,7 @@ class Shop:
     complement_rate: Floats  # (n_types, MAX_COMPLEMENTS)
     trend_group: int
     n_ranges: int
-    facts: dict[str, Floats] = field(default_factory=dict)  # per type: cycle_days, returned, ...
+    facts: dict[str, Floats]  # per type: cycle_days, returned, per_basket
 
     @property
     def n_types(self) -> int:
@@ -309,45 +311,54 @@ def build_shop(n_products: int, seed: int) -> Shop:
     base = np.tile(np.arange(len(TYPES)), n_ranges)
     group_type = groups["type"].to_numpy()
     group_start = np.searchsorted(group_type, np.arange(n_types + 1))
-    of_type = 1.0 / (1.0 + groups["number"].to_numpy()) ** 0.9
-    total = np.add.reduceat(of_type, group_start[:-1])
-    cumulated = np.cumsum(of_type)
-    before = np.concatenate([[0.0], cumulated])[group_start[:-1]]
-    share = (cumulated - before[group_type]) / total[group_type]
-    share[group_start[1:] - 1] = 1.0
     complement, rate = _complements(n_ranges)
-    months = (FIRST_DAY.astype("datetime64[M]").astype(int) + np.arange(N_MONTHS)) % 12
-    season = np.array([SEASONS[t.season] for t in TYPES])[base][:, months].T
-    popular = 1.0 / (1.0 + np.arange(n_ranges)) ** 0.5
-    popular = np.repeat(popular, len(TYPES))
-    alone = np.array([t.alone for t in TYPES])[base] * popular * season
-    trend = next(i for i, t in enumerate(TYPES) if t.code == TREND_CODE)
-    alone[-2:, trend] *= 1.8
-    sought = np.array([t.sought for t in TYPES])[base] * popular * season
+    alone, sought = _month_weights(base, n_ranges)
     side = np.array([t.kind == SIDE and not t.sensitive for t in TYPES])[base]
     facts = {
         name: np.array([float(getattr(t, name)) for t in TYPES])[base]
-        for name in ("cycle_days", "returned", "per_basket", "sensitive")
+        for name in ("cycle_days", "returned", "per_basket")
     }
     return Shop(
         products=frame,
         paths=[_path(i // len(TYPES), TYPES[i % len(TYPES)]) for i in range(n_types)],
         base=base,
         group_start=group_start,
-        group_edges=group_type + share,
+        group_edges=_group_edges(groups, group_start),
         product_start=np.concatenate([[0], np.cumsum(groups["n_products"].to_numpy())]),
         n_colours=np.array([len(t.colours) for t in TYPES])[base[group_type]],
         price=frame["price"].to_numpy(),
         sought_edges=edges(sought),
         alone_edges=edges(alone),
         liked_edges=edges((alone * side).mean(axis=0, keepdims=True)),
-        is_sought=sought.any(axis=0),
+        is_sought=np.array([t.sought > 0 for t in TYPES])[base],
         complement=complement,
         complement_rate=rate,
-        trend_group=int(group_start[trend]) + TREND_GROUP,
+        trend_group=int(group_start[TREND_TYPE]) + TREND_GROUP,
         n_ranges=n_ranges,
         facts=facts,
     )
+
+
+def _group_edges(groups: pd.DataFrame, group_start: Ints) -> Floats:
+    """Return, of each group, type number + cumulated share: Zipf-like within the type."""
+    of_type = groups["type"].to_numpy()
+    weight = 1.0 / (1.0 + groups["number"].to_numpy()) ** 0.9
+    total = np.add.reduceat(weight, group_start[:-1])
+    before = np.concatenate([[0.0], np.cumsum(weight)])[group_start[:-1]]
+    share = (np.cumsum(weight) - before[of_type]) / total[of_type]
+    share[group_start[1:] - 1] = 1.0
+    return np.asarray(of_type + share)
+
+
+def _month_weights(base: Ints, n_ranges: int) -> tuple[Floats, Floats]:
+    """Return how often types are bought by the way, and sought; each (N_MONTHS, n_types)."""
+    months = (FIRST_DAY.astype("datetime64[M]").astype(int) + np.arange(N_MONTHS)) % 12
+    season = np.array([SEASONS[t.season] for t in TYPES])[base][:, months].T
+    popular = np.repeat(1.0 / (1.0 + np.arange(n_ranges)) ** 0.5, len(TYPES))
+    alone = np.array([t.alone for t in TYPES])[base] * popular * season
+    alone[-2:, TREND_TYPE] *= TREND_RISE
+    sought = np.array([t.sought for t in TYPES])[base] * popular * season
+    return alone, sought
 
 
 def _path(number: int, of: ProductType) -> str:
