@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
-import urllib.error
 import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
-PATIENCE_SECONDS = 60
 
 
 def main() -> None:
@@ -37,12 +33,13 @@ def main() -> None:
         data = ("--orders", str(orders), "--catalog", str(catalog))
         run(personalize, "train", *data, "--models", "models")
         run(personalize, "import", *data, "--store", "sqlite:///shop.db")
-        port = free_port()
-        command = [str(venv / "bin" / "python"), "-m", "service", "--port", str(port)]
+        command = [str(venv / "bin" / "python"), "-m", "service", "--port", "0"]
         command += ["--store", "sqlite:///shop.db", "--models", "models"]
-        with subprocess.Popen(command, cwd=work, env=environment) as service:
+        with subprocess.Popen(
+            command, cwd=work, env=environment, stdout=subprocess.PIPE, text=True
+        ) as service:
             try:
-                ask(f"http://127.0.0.1:{port}", service)
+                ask(address(service))
             finally:
                 service.terminate()
     print("the wheel installs, trains, serves and answers")
@@ -69,26 +66,18 @@ def install(work: Path, venv: Path) -> None:
     )
 
 
-def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def address(service: subprocess.Popen[str]) -> str:
+    """Return where the service says it listens."""
+    for line in service.stdout or ():
+        if line.startswith("listening on "):
+            return line.split()[-1]
+    raise SystemExit("error: the service did not start")
 
 
-def ask(url: str, service: subprocess.Popen[bytes]) -> None:
-    """Wait until the service is ready, then ask it one question."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}/health/ready", timeout=5):
-                break
-        except (urllib.error.URLError, OSError) as error:
-            if service.poll() is not None:
-                raise SystemExit(f"error: the service ended with {service.returncode}") from error
-            if time.monotonic() > deadline:
-                raise SystemExit(f"error: not ready in {PATIENCE_SECONDS} s: {error}") from error
-            time.sleep(0.1)
+def ask(url: str) -> None:
+    """Ask a ready service one question."""
+    with urllib.request.urlopen(f"{url}/health/ready", timeout=30) as ready:
+        ready.read()
     with urllib.request.urlopen(f"{url}/v1/customers/nobody/suppressions/nothing") as answer:
         decision = json.load(answer)
     if decision["suppress"] is not False:

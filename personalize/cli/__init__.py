@@ -1,0 +1,81 @@
+"""`personalize ...`: train, ask, choose a model, fill a store, give out keys.
+
+::
+
+    training.py asking.py models.py keys.py     the commands
+    options.py reading.py                       what they share: options, files
+    console.py present.py                       the terminal, the clock
+
+Exit codes: 0 done, 1 it could not be done (one line says why and what to do), 2 asked wrongly.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from personalize.cli import asking, keys, models, training
+from personalize.cli.console import fail, say, warnings_told
+from personalize.cli.options import spread
+from personalize.errors import PersonalizeError
+from personalize.version import __version__
+
+app = typer.Typer(
+    name="personalize",
+    help="Suppress what customers bought, and complement it, the same way in every channel.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("train")(training.train)
+app.command("recommend")(asking.recommend)
+app.command("suppress")(asking.suppress)
+app.add_typer(models.app, name="models")
+app.command("import")(training.import_)
+app.add_typer(keys.app, name="keys")
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        say(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Stand for the options before a command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those of the process.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with warnings_told():
+            code = app(spread(given), prog_name="personalize", standalone_mode=False)
+    except typer.TyperException as error:
+        fail(f"{error.format_message()} (personalize --help)".replace("\n", " "))
+        return error.exit_code
+    except PersonalizeError as error:
+        fail(str(error).replace("\n", " "))
+        return 1
+    except OSError as error:
+        fail(f"{error}; check that the place exists, can be written to and has room")
+        return 1
+    except typer.Abort:
+        fail("stopped")
+        return 1
+    return code if isinstance(code, int) else 0

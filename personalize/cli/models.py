@@ -1,0 +1,54 @@
+"""`personalize models`: which versions there are, which is served."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from personalize.artifact import ModelsDirectory, read_manifest
+from personalize.cli.console import say, show
+from personalize.cli.options import ModelsFolder
+
+app = typer.Typer(
+    help="List trained versions, choose the one that is served, show one.", no_args_is_help=True
+)
+VersionName = Annotated[str, typer.Argument(metavar="VERSION")]
+
+
+@app.command("list")
+def list_versions(models: ModelsFolder) -> None:
+    """List the versions, oldest first; the served one is marked."""
+    directory = ModelsDirectory(models)
+    current = directory.current()
+    table = Table("", "version", "as_of", "products", "orders", box=None, pad_edge=False)
+    for version in directory.versions():
+        manifest = read_manifest(directory.path(version))
+        counts = manifest.get("counts", {})
+        table.add_row(
+            "*" if version == current else "",
+            version,
+            str(manifest.get("as_of", "")),
+            *(f"{counts[key]:,}" if key in counts else "" for key in ("products", "orders")),
+        )
+    if table.row_count:
+        show(table)
+    else:
+        say(f"no versions in {models}; personalize train writes one")
+
+
+@app.command()
+def use(version: VersionName, models: ModelsFolder) -> None:
+    """Serve VERSION from now on; roll back by using an older one."""
+    ModelsDirectory(models).use(version)
+    say(f"current: {version}")
+
+
+@app.command("show")
+def show_version(version: VersionName, models: ModelsFolder) -> None:
+    """Print what VERSION says of itself: configuration, counts, metrics (JSON)."""
+    manifest: dict[str, Any] = dict(read_manifest(ModelsDirectory(models).path(version)))
+    manifest.pop("files", None)
+    say(json.dumps({"version": version, **manifest}, indent=2, ensure_ascii=False))

@@ -1,0 +1,191 @@
+"""The options that commands share, each stated once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+import zoneinfo
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from personalize.config import EngineConfig
+from personalize.errors import InvalidConfigError
+
+REPEATABLE = ("--orders", "--map", "--map-catalog", "--scope")
+
+OrderFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--orders",
+        metavar="FILE...",
+        help="Orders: Parquet, CSV (also gzip) or JSON lines; several are read as one table.",
+    ),
+]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option("--store", metavar="URL", help="Store, such as sqlite:///shop.db."),
+]
+CatalogFile = Annotated[
+    Path | None,
+    typer.Option("--catalog", metavar="FILE", help="Catalogue: a table or a product feed."),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="COL=NAME", help="The orders' column COL is our NAME."),
+]
+CatalogColumns = Annotated[
+    list[str] | None,
+    typer.Option("--map-catalog", metavar="COL=NAME", help="The same for the catalogue."),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="TIME",
+        help="The moment asked about, such as 2026-11-22 or 2026-11-22T05:04:00Z. "
+        "Default: just after the newest order of files, now for a store.",
+    ),
+]
+Timezone = Annotated[
+    str,
+    typer.Option("--timezone", metavar="ZONE", help="Zone of times that name none."),
+]
+Returns = Annotated[
+    Literal["columns", "negative-rows"],
+    typer.Option(
+        "--returns", help="Whether returns are in returned_quantity or rows of negative quantity."
+    ),
+]
+NotProducts = Annotated[
+    str | None,
+    typer.Option(
+        "--not-products", metavar="REGEX", help="Lines of such product ids (postage) are left out."
+    ),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Stop at bad rows instead of leaving them out.")
+]
+RejectsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--rejects",
+        metavar="FILE",
+        help="Where rejected rows go, each with its reason. Default: beside what is written.",
+    ),
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", metavar="FILE", help="What the shop decides (TOML or JSON)."),
+]
+ModelsFolder = Annotated[
+    Path, typer.Option("--models", metavar="DIR", help="Folder of trained versions.")
+]
+Version = Annotated[
+    str | None,
+    typer.Option("--version", metavar="V", help="A version of the models. Default: current."),
+]
+CustomersFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--customers",
+        metavar="FILE",
+        help="Only these: a table with customer_id, or a .txt of one id per line.",
+    ),
+]
+OutFile = Annotated[
+    Path,
+    typer.Option("--out", metavar="FILE", help="Ends in .parquet, .csv, .csv.gz or .jsonl."),
+]
+
+
+def spread(arguments: list[str]) -> list[str]:
+    """Return the arguments with a repeatable option's name before each of its values.
+
+    Examples
+    --------
+    >>> spread(["train", "--orders", "a.csv", "b.csv", "--models", "m"])
+    ['train', '--orders', 'a.csv', '--orders', 'b.csv', '--models', 'm']
+    """
+    told: list[str] = []
+    option: str | None = None
+    n_values = 0
+    for argument in arguments:
+        if argument.startswith("-"):
+            name, _, value = argument.partition("=")
+            option = name if name in REPEATABLE else None
+            n_values = int(bool(value))
+        elif option is not None:
+            n_values += 1
+            if n_values > 1:
+                told.append(option)
+        told.append(argument)
+    return told
+
+
+def column_map(pairs: list[str] | None, option: str = "--map") -> dict[str, str] | None:
+    """Return source columns and our names from ``COL=NAME`` texts.
+
+    Raises
+    ------
+    typer.BadParameter
+        For a text without a name on either side, or a column named twice.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs or ():
+        column, equals, name = pair.rpartition("=")
+        if not (equals and column.strip() and name.strip()):
+            raise typer.BadParameter(
+                f"{pair!r} is not COL=NAME, such as Invoice=order_id", param_hint=option
+            )
+        if column in found:
+            raise typer.BadParameter(f"column {column!r} is named twice", param_hint=option)
+        found[column] = name.strip()
+    return found or None
+
+
+def moment(text: str | None, timezone: str) -> dt.datetime | None:
+    """Return the aware moment a text names; one without a zone is in `timezone`.
+
+    Raises
+    ------
+    InvalidConfigError
+        If it is no ISO 8601 date or time, or there is no such zone.
+    """
+    if text is None:
+        return None
+    try:
+        zone = zoneinfo.ZoneInfo(timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
+        raise InvalidConfigError(
+            f"--timezone: {timezone!r} is no time zone; give a name such as Europe/London",
+            field="timezone",
+            value=timezone,
+        ) from error
+    try:
+        value = dt.datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise InvalidConfigError(
+            f"--as-of: {text!r} is no moment; give ISO 8601 such as 2026-11-22T05:04:00Z",
+            field="as_of",
+            value=text,
+        ) from error
+    return value if value.tzinfo else value.replace(tzinfo=zone)
+
+
+def engine_config(path: Path | None) -> EngineConfig:
+    """Return the configuration in a TOML file; without one, the defaults.
+
+    Raises
+    ------
+    InvalidConfigError
+        If it cannot be read, or holds an unknown key or a value out of range.
+    """
+    if path is None:
+        return EngineConfig()
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidConfigError(f"config {path}: {error}", field="config") from error
+    return EngineConfig.from_dict(given)

@@ -1,0 +1,127 @@
+"""`personalize train` and `personalize import`: what is learned, what is stored."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from personalize.artifact import ModelsDirectory
+from personalize.catalog import Catalog
+from personalize.cli import options
+from personalize.cli.console import progress, say, tell
+from personalize.cli.present import now
+from personalize.cli.reading import Reading
+from personalize.engine import Engine
+from personalize.orders import Orders
+from personalize.store import Store
+
+
+def train(
+    *,
+    models: options.ModelsFolder,
+    orders: options.OrderFiles = None,
+    store: options.StoreUrl = None,
+    catalog: options.CatalogFile = None,
+    columns: options.Columns = None,
+    catalog_columns: options.CatalogColumns = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="EngineConfig in TOML: name = value."),
+    ] = None,
+    use: Annotated[
+        bool, typer.Option("--use/--no-use", help="Whether the new version is served from now on.")
+    ] = True,
+    as_of: options.AsOf = None,
+    timezone: options.Timezone = "UTC",
+    returns: options.Returns = "columns",
+    not_products: options.NotProducts = None,
+    strict: options.Strict = False,
+    rejects: options.RejectsFile = None,
+) -> None:
+    """Learn from orders; write a version into the models and make it the current one."""
+    reading = Reading(
+        files=orders or (),
+        catalog_file=catalog,
+        columns=options.column_map(columns),
+        catalog_columns=options.column_map(catalog_columns, "--map-catalog"),
+        timezone=timezone,
+        returns=returns,
+        not_products=not_products,
+        strict=strict,
+        rejects=rejects,
+        beside=models,
+    )
+    reading.choose(store)
+    moment = options.moment(as_of, timezone)
+    settings = options.engine_config(config)
+    facts, products = _facts(reading, store)
+    if store and moment is None:
+        moment = now()
+    started = time.monotonic()
+    with progress("learning", ""):
+        engine = Engine.fit(facts, products, settings, moment)
+    directory = ModelsDirectory(models)
+    version = directory.new_version(now())
+    engine.save(models / version)
+    tell(f"learned in {time.monotonic() - started:.1f} s")
+    if use:
+        directory.use(version)
+    say(f"{models / version} is {'current' if use else 'written, and not current'}")
+
+
+def import_(
+    *,
+    store: Annotated[str, typer.Option("--store", metavar="URL", help="Where to; made if new.")],
+    orders: options.OrderFiles = None,
+    catalog: options.CatalogFile = None,
+    columns: options.Columns = None,
+    catalog_columns: options.CatalogColumns = None,
+    as_of: options.AsOf = None,
+    timezone: options.Timezone = "UTC",
+    returns: options.Returns = "columns",
+    not_products: options.NotProducts = None,
+    strict: options.Strict = False,
+    rejects: options.RejectsFile = None,
+) -> None:
+    """Bring orders and products into a store; doing it again changes nothing."""
+    if not orders and catalog is None:
+        raise typer.BadParameter("give --orders FILE... or --catalog FILE, or both")
+    reading = Reading(
+        files=orders or (),
+        catalog_file=catalog,
+        columns=options.column_map(columns),
+        catalog_columns=options.column_map(catalog_columns, "--map-catalog"),
+        timezone=timezone,
+        returns=returns,
+        not_products=not_products,
+        strict=strict,
+        rejects=rejects,
+        beside=Path("import"),
+    )
+    moment = options.moment(as_of, timezone)
+    facts = reading.read_orders().before(moment) if orders else None
+    products = reading.read_catalog()
+    with Store.open(store) as opened:
+        if facts is not None:
+            with progress("importing", "orders") as advance:
+                report = opened.import_orders(facts, progress=advance)
+            say(
+                f"orders: {report.applied:,} of {report.orders:,} are in the store now; of the "
+                f"other {report.stale:,} it has a newer version"
+            )
+        if products is not None:
+            opened.import_catalog(products)
+            say(f"products: {len(products):,} are in the store now")
+
+
+def _facts(reading: Reading, store: str | None) -> tuple[Orders, Catalog | None]:
+    """Return what to learn from; a catalogue file is laid over the store's catalogue."""
+    if store is None:
+        return reading.read_orders(), reading.read_catalog()
+    with Store.open(store, create=False) as opened:
+        facts, stored = opened.orders(), opened.catalog()
+    file = reading.read_catalog()
+    return facts, stored if file is None else stored.overlaid(file)
