@@ -18,7 +18,7 @@ from personalize.errors import InvalidCatalogError
 from personalize.policy import normalise_type
 from personalize.store.layout import products
 from personalize.store.orders import batches
-from personalize.store.state import is_id, is_text
+from personalize.store.state import ID_RULE, is_id, is_text
 
 _IDS_AT_ONCE = 500
 _FIELDS = tuple(products.c[name] for name in Product._fields)
@@ -105,8 +105,7 @@ def _canonical(given: Product) -> Product:
         value = getattr(given, name)
         is_needed = name == "product_id"
         if name in _IDS and (value is not None or is_needed) and not is_id(value):
-            allowed = "text of 1 to 255 characters without control characters"
-            raise _refused(given, name, value, allowed)
+            raise _refused(given, name, value, ID_RULE)
         if value is not None and not is_text(value):
             raise _refused(given, name, value, "Unicode text")
     price = None if given.price is None or math.isnan(given.price) else float(given.price)

@@ -25,14 +25,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from personalize.errors import InvalidOrdersError
+from personalize.schema import MAX_ID_LENGTH, MAX_QUANTITY
 from personalize.times import MISSING, to_micros
 
-MAX_QUANTITY: Final = 1_000_000_000
 _FIRST: Final = to_micros("0001-01-01")
 _LAST: Final = to_micros("9999-12-31T23:59:59.999999")
 _TOMBSTONE: Final = b"\xff" * 32
 
-_ID: Final = re.compile("[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
+ID_RULE: Final = f"text of 1 to {MAX_ID_LENGTH} characters without control characters"
+_ID: Final = re.compile(f"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{MAX_ID_LENGTH}}}")
 _TEXT: Final = re.compile("[^\x00\ud800-\udfff]*")
 _encode: Final[Callable[[Any], str]] = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -132,8 +133,8 @@ class Version(NamedTuple):
 
 
 def is_id(value: object) -> bool:
-    """Return whether `value` is a legal id."""
-    return isinstance(value, str) and _ID.fullmatch(value) is not None
+    """Return whether `value` is a legal id; blank text is none, as in files."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None and not value.isspace()
 
 
 def is_text(value: object) -> bool:
@@ -308,8 +309,7 @@ def _refused(order_id: object, what: str, value: object, allowed: str) -> Invali
 
 def _checked_id(what: str, value: str, order_id: object) -> str:
     if not is_id(value):
-        allowed = "text of 1 to 255 characters without control characters"
-        raise _refused(order_id, what, value, allowed)
+        raise _refused(order_id, what, value, ID_RULE)
     return value
 
 

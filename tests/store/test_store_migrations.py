@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 from personalize.errors import StoreError
-from personalize.store import Store, layout, upgrade
+from personalize.store import Store, database, layout, upgrade
 
 
 def test_migrations_make_the_tables(store: Store) -> None:
@@ -63,6 +64,35 @@ def test_history_is_in_files_of_its_own() -> None:
     files = {path.name[1:5] for path in (upgrade.MIGRATIONS / "versions").glob("r*.py")}
     known = {script.revision for script in upgrade.scripts_of_store().walk_revisions()}
     assert files == known
+
+
+SECOND = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "0002", "0001"
+
+
+def upgrade() -> None:
+    op.add_column("api_keys", sa.Column("note", sa.Text))
+"""
+
+
+def test_older_store_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store of an older revision is brought to the newest when it is opened, facts and all."""
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    with Store.open(url) as store:
+        secret = store.create_key("shop", ["decide"], created_at=1)
+    newer = Path(shutil.copytree(upgrade.MIGRATIONS, tmp_path / "migrations"))
+    (newer / "versions" / "r0002_note.py").write_text(SECOND)
+    monkeypatch.setattr(upgrade, "MIGRATIONS", newer)
+    for module in (upgrade, database):
+        monkeypatch.setattr(module, "HEAD", "0002")
+    with Store.open(url, create=False) as store:
+        assert store.scopes_of(secret) == {"decide"}
+        with store._database.read() as connection:
+            assert upgrade.revision(connection) == "0002"
+            assert connection.scalars(sa.text("SELECT note FROM api_keys")).all() == [None]
 
 
 def test_newer_store_is_refused(tmp_path: Path) -> None:

@@ -368,7 +368,7 @@ def contents(store: Store) -> tuple[Any, ...]:
     return orders, lines, store.customers()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_order_of_arrival_and_repetition_do_not_matter(
     new_store: Callable[[], Store], data: st.DataObject

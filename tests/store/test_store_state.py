@@ -187,6 +187,7 @@ TIME = "allowed is microseconds since 1970 UTC between the years 1 and 9999"
     ("snapshot", "message"),
     [
         (order(LINE)._replace(order_id=""), f"order '': order_id is ''; {ID}"),
+        (order(LINE)._replace(order_id=" \u3000"), "order ' .u3000': order_id is"),
         (order(LINE)._replace(order_id=7), f"order 7: order_id is 7; {ID}"),
         (order(LINE)._replace(customer_id="a\nb"), rf"order 'o': customer_id is 'a\\nb'; {ID}"),
         (order(LINE)._replace(channel="x" * 256), f"order 'o': channel is 'x+'; {ID}"),
