@@ -30,15 +30,15 @@ HERE = Path(__file__).resolve().parent
 ORDERS, CATALOG = HERE / "orders.parquet", HERE / "products.parquet"
 AS_OF = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 CUSTOMER = "cust-00001"
-COAT, COAT_ORDER = "SC-1001-50-NAVY", "order-014595"
+COAT = "SC-1001-50-NAVY"
 ASKED = {
     COAT: "the coat they bought",
     "SC-1001-50-GREY": "the same coat in grey",
     "SC-1002-50-NAVY": "another sport coat",
     "RS-1001-42-BLACK": "the shoes they sent back",
-    "CB-1001-MILD": "the coffee they buy each month",
-    "NE-1001-GOLD": "the necklace they gave away",
-    "DT-1001-50-NAVY": "trousers that go with the coat",
+    "CB-1001-MILD": "the coffee they always buy",
+    "NE-1001-GOLD": "the necklace they gave",
+    "DT-1001-50-NAVY": "trousers for the coat",
 }
 NEW_ORDER, NEW_PRODUCT = "order-of-the-demo", "WC-1001-M-BLACK"
 
@@ -61,7 +61,7 @@ def main() -> int:
         show_orders(orders, titles)
         heading(f"3. What {CUSTOMER} is not shown on {AS_OF:%d %B %Y}", "engine.check(...)")
         decisions = check(engine, orders)
-        show_decisions(decisions, titles)
+        show_decisions(decisions)
         heading("4. What goes with the coat", "engine.recommend(...)")
         picks = recommend(engine, orders)
         show_picks(picks, titles)
@@ -70,7 +70,7 @@ def main() -> int:
         if personalize(["import", *data, "--store", store]):
             return 1
         with service(models, store) as http:
-            agreed = ask_the_same(http, decisions, picks)
+            agreed = ask_the_same(http, coat_order(orders), decisions, picks)
             seen = order_and_ask(http, titles)
     console.print(Rule(style="dim"))
     done = agreed and seen
@@ -101,16 +101,18 @@ def check(engine: pz.Engine, orders: pz.Orders) -> pd.DataFrame:
     return engine.check(pairs, orders, AS_OF)
 
 
-def show_decisions(decisions: pd.DataFrame, titles: dict[str, str]) -> None:
+def show_decisions(decisions: pd.DataFrame) -> None:
     """Print one decision per line: what, whether, why, until when."""
-    table = Table("", "product", "shown?", "reason", "until", "basis", box=None, pad_edge=False)
+    table = Table(
+        "what it is", "product", "shown?", "reason", "until", "basis", box=None, pad_edge=False
+    )
     for row in decisions.itertuples():
         until = "" if not row.suppress else "for good"
         if pd.notna(row.until):
             until = f"{row.until:%d %b %Y}"
         table.add_row(
             ASKED[row.product_id],
-            titles[row.product_id],
+            row.product_id,
             "[red]no[/]" if row.suppress else "[green]yes[/]",
             row.reason,
             until,
@@ -137,7 +139,7 @@ def show_picks(picks: pd.DataFrame, titles: dict[str, str]) -> None:
             titles[row.product_id],
             f"{row.score:.3f}",
             row.reason,
-            titles[because] if isinstance(because, str) else "",
+            because if isinstance(because, str) else "",
         )
     console.print(table)
 
@@ -169,13 +171,21 @@ def address(process: subprocess.Popen[str]) -> str:
     raise SystemExit("error: the service did not start")
 
 
-def ask_the_same(http: httpx.Client, decisions: pd.DataFrame, picks: pd.DataFrame) -> bool:
+def coat_order(orders: pz.Orders) -> str:
+    """Return the order in which the customer bought the coat."""
+    lines = orders.for_customers([CUSTOMER]).to_frame()
+    return str(lines.loc[lines["product_id"] == COAT, "order_id"].iloc[-1])
+
+
+def ask_the_same(
+    http: httpx.Client, order_id: str, decisions: pd.DataFrame, picks: pd.DataFrame
+) -> bool:
     """Ask the service what the library was asked, compare, and return whether all is equal."""
     as_of = AS_OF.isoformat()
     question: dict[str, Any] = {"customer_id": CUSTOMER, "product_ids": list(ASKED), "as_of": as_of}
     answer = post(http, "/v1/suppressions/check", question)
     agreed = told("decisions", rows(decisions), [tidy(row) for row in answer["decisions"]])
-    question = {"order_id": COAT_ORDER, "k": 5, "moment": "order_confirmation", "as_of": as_of}
+    question = {"order_id": order_id, "k": 5, "moment": "order_confirmation", "as_of": as_of}
     answer = post(http, "/v1/recommendations", question)
     names = ("product_id", "rank", "score", "reason", "because_product_id")
     theirs = [tidy({name: item[name] for name in names}) for item in answer["items"]]
@@ -253,4 +263,5 @@ def plain(value: Any) -> Any:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # in order, in a file too
     sys.exit(main())
