@@ -63,7 +63,8 @@ class OrderRows:
     def take(self, chosen: Numbers) -> OrderRows:
         """Return the rows of a mask or of positions."""
         arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return OrderRows(**{n: None if a is None else a[chosen] for n, a in arrays.items()})
+        taken: dict[str, Any] = {n: None if a is None else a[chosen] for n, a in arrays.items()}
+        return OrderRows(**taken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import pandas as pd
 
 from personalize.errors import Problem
+from personalize.reading import ReadOptions
 from personalize.shelf import gather_products, tidy_frame
-from personalize.tables import Rejects
+from personalize.tables import Rejects, Source
 
 
 class Product(NamedTuple):
@@ -75,7 +75,7 @@ class Catalog:
         InvalidCatalogError
             For a missing column; with `strict`, for any bad row.
         """
-        return cls(*gather_products(df, columns=columns, strict=strict))
+        return cls(*gather_products(df, ReadOptions(columns=columns, strict=strict)))
 
     @classmethod
     def empty(cls) -> Self:
@@ -91,6 +91,11 @@ class Catalog:
     def _positions(self) -> dict[str, int]:
         return {product_id: n for n, product_id in enumerate(self.frame["product_id"])}
 
+    @cached_property
+    def _columns(self) -> list[list[Any]]:
+        columns = (self.frame[name] for name in Product._fields)
+        return [c.astype(object).where(c.notna(), None).tolist() for c in columns]
+
     def __len__(self) -> int:
         return len(self.frame)
 
@@ -102,31 +107,50 @@ class Catalog:
         position = self._positions.get(product_id)
         if position is None:
             return None
-        return next(_products(self.frame.iloc[position : position + 1]))
+        return Product(*(column[position] for column in self._columns))
 
     def products(self) -> Iterator[Product]:
         """Yield every product, sorted by id."""
-        return _products(self.frame)
+        return (Product(*cells) for cells in zip(*self._columns, strict=True))
 
     def overlaid(self, other: Catalog) -> Catalog:
-        """Return this catalogue with the rows of `other` in place of its own, product by product."""
+        """Return this catalogue with the rows of `other` in place of its own, product by product.
+
+        The problems and rejected rows of both are left behind.
+        """
         mine = self.frame[~self.frame["product_id"].isin(other.frame["product_id"])]
         both = [frame for frame in (mine, other.frame) if len(frame)]
-        if not both:
-            return self
-        return Catalog(tidy_frame(pd.concat(both, ignore_index=True)))
-
-
-def _products(frame: pd.DataFrame) -> Iterator[Product]:
-    filled = (frame[name].astype(object).where(frame[name].notna(), None) for name in frame)
-    return (Product(*row) for row in zip(*filled, strict=True))
+        return Catalog(tidy_frame(pd.concat(both, ignore_index=True))) if both else Catalog.empty()
 
 
 def read_catalog(
-    source: str | Path | Sequence[str | Path] | pd.DataFrame,
+    source: Source,
     columns: Mapping[str, str] | None = None,
     *,
     strict: bool = False,
+    encoding: str = "utf-8",
 ) -> Catalog:
-    """Return the catalogue of a table or Google product feed, with a report of its bad rows."""
-    return Catalog(*gather_products(source, columns=columns, strict=strict))
+    """Return the catalogue of a table or Google product feed, with a report of its bad rows.
+
+    Parameters
+    ----------
+    source : path, sequence of paths, or DataFrame, one row per product
+        Parquet, CSV or JSON lines by file ending, or a Google product feed as it stands (.tsv,
+        .txt, .csv, or .xml, RSS or Atom). Needs ``product_id`` (of a feed ``id``); may have
+        ``item_group_id``, ``title``, ``product_type``, ``brand``, ``price`` (``49.90 GBP`` is
+        fine), ``currency``, ``availability``, ``link``, ``image_link`` and ``sensitive``.
+    columns : mapping of str to str, optional
+        Name in the source to our name.
+    strict : bool
+        Refuse the catalogue for any faulty row.
+    encoding : str
+        Of CSV files.
+
+    Raises
+    ------
+    InvalidCatalogError
+        If a column is missing or a file cannot be read; with `strict`, for any faulty row, with
+        all problems.
+    """
+    options = ReadOptions(columns=columns, strict=strict, encoding=encoding)
+    return Catalog(*gather_products(source, options))

@@ -273,6 +273,21 @@ def _number(text: str) -> float:
         return np.nan
 
 
+def read_texts(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Return a column as text without blanks around it, null where there is none.
+
+    Raises
+    ------
+    ColumnTypeError
+        If the column holds lists or the like.
+    """
+    array = plain(column)
+    if pa.types.is_nested(array.type):
+        raise ColumnTypeError(f"is of type {array.type}; it holds text: convert it")
+    texts = pc.utf8_trim_whitespace(array.cast(pa.large_string()))
+    return pc.if_else(pc.equal(texts, ""), None, texts)
+
+
 def split_money(column: pa.ChunkedArray | pa.Array) -> tuple[pa.Array, pa.Array]:
     """Return prices and currencies of cells such as ``49.90 GBP``, each null where not given."""
     array = plain(column)

@@ -21,8 +21,7 @@ from personalize.errors import InvalidCatalogError, InvalidOrdersError, Problem
 from personalize.memory import available_memory
 from personalize.report import Report, refusal
 from personalize.schema import TableSchema, resolve, table_problem
-from personalize.tables import Part, Rejects, Source, TableError, open_parts
-from personalize.tables.parts import as_texts
+from personalize.tables import Part, Rejects, Source, TableError, as_texts, open_parts
 
 Rows = npt.NDArray[np.int64]
 Progress = Callable[[int, int | None], None]
@@ -76,7 +75,7 @@ class Reader:
     @classmethod
     def opened(
         cls,
-        source: Source | Sequence[Part],
+        source: Source,
         schema: TableSchema,
         invalid: Invalid,
         options: ReadOptions,
@@ -89,14 +88,21 @@ class Reader:
 
     @classmethod
     def of_parts(
-        cls, parts: Sequence[Part], schema: TableSchema, invalid: Invalid, options: ReadOptions
+        cls,
+        parts: Sequence[Part],
+        schema: TableSchema,
+        invalid: Invalid,
+        options: ReadOptions,
+        aliases: Callable[[Part], Mapping[str, str]] = lambda _: {},
     ) -> Reader:
-        """Return the reader of some parts, their columns found."""
+        """Return the reader of some parts, their columns found by name, mapping or alias."""
         problems: list[Problem] = []
-        found = [
-            (part, resolve(schema, part.columns, options.columns, part.name, problems))
-            for part in parts
-        ]
+        found = []
+        for part in parts:
+            asked = dict(options.columns or {})
+            known = {t: o for t, o in aliases(part).items() if o not in asked.values()}
+            mapping = known | asked
+            found.append((part, resolve(schema, part.columns, mapping, part.name, problems)))
         if problems:
             raise invalid(refusal(schema, problems), tuple(problems))
         return cls(schema, invalid, options, found, Report(schema))
@@ -212,7 +218,7 @@ class Reader:
         if not len(rows):
             return problems, None
         firsts = zip(self._firsts, (part for part, _ in self.parts), strict=True)
-        return problems, Rejects(list(firsts), rows, reasons)
+        return problems, Rejects(list(firsts), rows, reasons, self.invalid)
 
 
 @contextmanager

@@ -415,7 +415,7 @@ def resolve(
                     f"{_nearest(theirs, present)}; present are {listed}",
                 )
             )
-        elif (mapping or {}).get(found.get(ours, "")) == ours:
+        elif found.get(ours, theirs) != theirs and (mapping or {}).get(found[ours]) == ours:
             problems.append(
                 table_problem(
                     schema,

@@ -7,16 +7,18 @@ mean, and which cells are bad, is for its callers.
 from __future__ import annotations
 
 from personalize.tables.opening import Source, open_parts
-from personalize.tables.parts import Batch, Part, TableError, readable
+from personalize.tables.parts import Batch, FramePart, Part, TableError, as_texts, readable
 from personalize.tables.rejects import Rejects
 from personalize.tables.writing import table_endings, write_table
 
 __all__ = [
     "Batch",
+    "FramePart",
     "Part",
     "Rejects",
     "Source",
     "TableError",
+    "as_texts",
     "open_parts",
     "readable",
     "table_endings",

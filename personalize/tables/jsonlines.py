@@ -64,12 +64,17 @@ class JsonLinesPart(FilePart):
         if rest.strip():
             yield _without_blanks(rest)
 
-    def batches(self, columns: Sequence[str], *, raw: bool = False) -> Iterator[Batch]:
+    def batches(
+        self,
+        columns: Sequence[str],
+        *,
+        raw: bool = False,  # noqa: ARG002 - every cell is read as it stands
+    ) -> Iterator[Batch]:
         """Yield the rows of some columns; lines that are no object are unreadable."""
         start = 0
         for block in self._blocks():
             n_lines = block.count(b"\n")
-            table = None if raw else _by_arrow(block, columns)
+            table = _by_arrow(block, columns)
             if table is not None:
                 yield Batch(table, np.arange(start, start + n_lines, dtype=np.int64))
             else:

@@ -115,8 +115,10 @@ class Part(ABC):
 class FramePart(Part):
     """A DataFrame; its index is ignored."""
 
-    def __init__(self, frame: pd.DataFrame, rows: Rows | None = None) -> None:
-        self.name = "the DataFrame"
+    def __init__(
+        self, frame: pd.DataFrame, rows: Rows | None = None, name: str = "the DataFrame"
+    ) -> None:
+        self.name = name
         self.columns = [str(name) for name in frame.columns]
         self.n_rows = len(frame)
         self.expected_rows = len(frame)
@@ -139,7 +141,8 @@ class FramePart(Part):
 
     def pinned(self, rows: Rows) -> Part:
         """Return a copy of those rows."""
-        return FramePart(self._frame.iloc[np.searchsorted(self._rows, rows)].copy(), rows)
+        chosen = self._frame.iloc[np.searchsorted(self._rows, rows)].copy()
+        return FramePart(chosen, rows, self.name)
 
     def check_unchanged(self) -> None:
         """Do nothing: what is read again was copied."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from personalize.tables.parts import Part, Rows, as_texts
+from personalize.tables.parts import Part, Rows, TableError, as_texts
 from personalize.tables.writing import write_batches
 
 _EMPTY = pa.large_string()
@@ -30,6 +30,8 @@ class Rejects:
         Data row numbers across the parts, ascending.
     reasons : object, shape (n,)
         The rules each row broke, joined by ``"; "``.
+    invalid : callable
+        From a message to the error to raise when a file was changed since it was read.
     """
 
     def __init__(
@@ -37,7 +39,9 @@ class Rejects:
         parts: Sequence[tuple[int, Part]],
         rows: Rows,
         reasons: npt.NDArray[np.object_],
+        invalid: Callable[[str], Exception] = TableError,
     ) -> None:
+        self._invalid = invalid
         self.rows = rows
         self.reasons = reasons
         ends = [first for first, _ in parts[1:]] + [np.iinfo(np.int64).max]
@@ -57,11 +61,14 @@ class Rejects:
 
         Raises
         ------
-        TableError
+        InvalidOrdersError or InvalidCatalogError
             If a file was changed since it was read.
         """
         for first, part in self._parts:
-            part.check_unchanged()
+            try:
+                part.check_unchanged()
+            except TableError as error:
+                raise self._invalid(f"rejected rows: {error}") from error
             for batch in part.batches(list(dict.fromkeys(part.columns)), raw=True):
                 readable = np.isin(batch.rows + first, self.rows)
                 table = batch.table.filter(pa.array(readable))
@@ -92,7 +99,7 @@ class Rejects:
 
         Raises
         ------
-        TableError
+        InvalidOrdersError or InvalidCatalogError
             If a file was changed since it was read.
         """
         tables = list(self.batches())
@@ -106,7 +113,7 @@ class Rejects:
 
         Raises
         ------
-        TableError
+        InvalidOrdersError or InvalidCatalogError
             If a file was changed since it was read.
         InvalidConfigError
             If the ending says no format.
