@@ -137,7 +137,7 @@ class EngineConfig:
     """
 
     repurchase_horizon_days: float = 30.0
-    due_quantile: float = 0.35
+    due_quantile: float = 0.25
     repurchase_threshold: float = 0.1
     min_cooldown_days: float = 7.0
     default_cooldown_days: float = 365.0

@@ -38,13 +38,15 @@ class Owned(NamedTuple):
     """What one customer owns of one product, item group or product type.
 
     ``n_orders`` counts distinct moments of purchase; ``first_at`` and ``last_at`` are
-    microseconds UTC; ``last_quantity`` is the units kept of the last purchase.
+    microseconds UTC; ``last_quantity`` is the units kept of the last purchase,
+    ``total_quantity`` of all of them.
     """
 
     n_orders: int
     first_at: int
     last_at: int
     last_quantity: int
+    total_quantity: int
 
 
 Occasions = Mapping[int, int]
@@ -54,7 +56,9 @@ Occasions = Mapping[int, int]
 def owned_of(occasions: Occasions) -> Owned:
     """Return the summary of one or more purchases of one thing."""
     last_at = max(occasions)
-    return Owned(len(occasions), min(occasions), last_at, occasions[last_at])
+    return Owned(
+        len(occasions), min(occasions), last_at, occasions[last_at], sum(occasions.values())
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +188,7 @@ class OwnedTable:
     ----------
     customer, target : int64, shape (n,)
         Codes; strictly increasing as pairs.
-    n_orders, first_at, last_at, last_quantity : int64, shape (n,)
+    n_orders, first_at, last_at, last_quantity, total_quantity : int64, shape (n,)
         As in `Owned`.
     n_targets : int
         Codes of targets are below it.
@@ -196,6 +200,7 @@ class OwnedTable:
     first_at: Ints
     last_at: Ints
     last_quantity: Ints
+    total_quantity: Ints
     n_targets: int
 
     def __len__(self) -> int:
@@ -210,6 +215,7 @@ class OwnedTable:
             self.first_at[rows],
             self.last_at[rows],
             self.last_quantity[rows],
+            self.total_quantity[rows],
             self.n_targets,
         )
 
@@ -280,6 +286,7 @@ class Occasion:
             first_at=self.at[first],
             last_at=self.at[last],
             last_quantity=self.quantity[last],
+            total_quantity=np.add.reduceat(self.quantity, first) if len(first) else self.quantity,
             n_targets=self.n_targets,
         )
 

@@ -6,7 +6,7 @@ the same guards; a tier's scores are squeezed below those of the tier before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -112,7 +112,7 @@ class Barred:
 
 
 def rank(
-    tiers: Sequence[Tier],
+    tiers: Iterable[Tier],
     k: int,
     *,
     space: ProductSpace,
@@ -125,8 +125,9 @@ def rank(
 
     Parameters
     ----------
-    tiers : sequence of Tier
-        Best founded first; a product counts in the first tier that holds it.
+    tiers : iterable of Tier
+        Best founded first, taken only while there is room; a product counts in the first tier
+        that holds it.
     k : int
     space : ProductSpace
     is_shown : bool, shape (n_products,)
@@ -150,7 +151,7 @@ def rank(
     for tier in tiers:
         before = len(picks)
         room = k if tier.limit is None else min(k, before + tier.limit)
-        for place in tier.ordered() if before < k else ():
+        for place in tier.ordered():
             if len(picks) >= room:
                 break
             num = int(tier.nums[place])
@@ -167,6 +168,8 @@ def rank(
             if group >= 0:
                 groups.add(group)
             picks.append(_pick(tier, place, num, len(picks) + 1, ceiling, space))
+        if len(picks) >= k:
+            break
         if len(picks) > before:
             ceiling = picks[-1].score
     return picks

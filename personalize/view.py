@@ -6,7 +6,7 @@ policy changes, the engine makes a new one. Times are microseconds UTC.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple, Self
@@ -271,17 +271,11 @@ class View:
     ) -> list[Pick]:
         """Return the list for one question; every way to a list ends here."""
         anchors, barred = question.anchors, question.barred
+        barred.products.difference_update(num for num, _ in question.due)
         barred.bar_with_kin(anchors.tolist(), self.space, self.keeps_substitutes_out)
         barred.products.update(self._known(exclude))
-        tiers = []
-        if question.due:
-            tiers.append(self._due_tier(question.due, barred, k))
-        tiers.append(self._learned_tier(anchors, question.history))
-        if fill:
-            tiers.append(self._type_tier(anchors if len(anchors) else question.history))
-            tiers.append(self.popular)
         return rank(
-            tiers,
+            self._tiers(question, k, fill=fill),
             k,
             space=self.space,
             is_shown=self.is_shown,
@@ -302,6 +296,16 @@ class View:
                 found.append((num, decision.repurchase_probability or 0.0))
         return found
 
+    def _tiers(self, question: Question, k: int, *, fill: bool) -> Iterator[Tier]:
+        """Yield candidates, the best founded first; each is worked out only when it is needed."""
+        anchors = question.anchors
+        if question.due:
+            yield self._due_tier(question.due, k)
+        yield self._learned_tier(anchors, question.history)
+        if fill:
+            yield self._type_tier(anchors if len(anchors) else question.history)
+            yield self.popular
+
     def _known(self, product_ids: Iterable[str]) -> Iterable[int]:
         nums = self.space.nums
         return (nums[each] for each in product_ids if each in nums)
@@ -311,9 +315,8 @@ class View:
         seeds = nums[nums < self.space.n_model]
         return seeds[~self.is_sensitive[seeds]]
 
-    def _due_tier(self, due: Sequence[tuple[int, float]], barred: Barred, k: int) -> Tier:
+    def _due_tier(self, due: Sequence[tuple[int, float]], k: int) -> Tier:
         """Return what has come due, most likely first; it leads, and fills half of the list."""
-        barred.products.difference_update(num for num, _ in due)
         nums = np.array([num for num, _ in due], dtype=np.int64)
         chances = np.array([max(chance, 1e-9) for _, chance in due])
         return Tier(nums, chances, DUE, because=nums, limit=(k + 1) // 2)

@@ -278,7 +278,8 @@ def _solve(x: Floats, y: NDArray[np.bool_]) -> Logistic:
 
     centre, spread = x.mean(axis=0), x.std(axis=0)
     spread = np.where(spread > 1e-9, spread, 1.0)
-    model = LogisticRegression(C=1.0, max_iter=500, tol=1e-8).fit((x - centre) / spread, y)
+    model = LogisticRegression(solver="newton-cholesky", tol=1e-6)
+    model.fit((x - centre) / spread, y)
     weights[1:] = model.coef_[0] / spread
     weights[0] = model.intercept_[0] - weights[1:] @ centre
     return Logistic.from_array(weights)

@@ -25,6 +25,7 @@ def due_at(
     first_at: int,
     last_at: int,
     last_quantity: int,
+    total_quantity: int,
     gap_days: float,
     typical_gap: float,
     usual_quantity: float,
@@ -35,24 +36,25 @@ def due_at(
     """Return when something owned is due again, microseconds UTC; int64 max is for good.
 
     A learned gap moves towards the customer's own rhythm after two repeats (a geometric mean,
-    weighted by the number of gaps), grows with a larger last order (up to fourfold), and is never
-    under `min_days`. A fixed one (by rule or default) stays as it is.
+    weighted by the number of gaps), grows with a last order that is larger than usual (for all
+    buyers, and by and by for this one; up to fourfold), and is never under `min_days`. A fixed
+    one (by rule or default) stays as it is.
     """
     day = 86_400_000_000.0
     gap = gap_days
     if is_learned:
+        weight = 0.0
         if n_orders > 2:
+            weight = (n_orders - 1) / (n_orders - 1 + rhythm_strength)
             own = max((last_at - first_at) / day / (n_orders - 1), 0.01)
             if gap > 1e6:
                 gap = own
             else:
                 own *= max(gap, 0.01) / max(typical_gap, 0.01)
-                weight = (n_orders - 1) / (n_orders - 1 + rhythm_strength)
-                gap = math.exp(
-                    (1.0 - weight) * math.log(max(gap, 0.01)) + weight * math.log(max(own, 0.01))
-                )
-        if last_quantity > usual_quantity and gap <= 1e6:
-            gap *= min(last_quantity / max(usual_quantity, 1.0), 4.0)
+                gap = math.exp((1.0 - weight) * math.log(max(gap, 0.01)) + weight * math.log(own))
+        usual = max(usual_quantity, 1.0) ** (1.0 - weight) * (total_quantity / n_orders) ** weight
+        if last_quantity > usual and gap <= 1e6:
+            gap *= min(last_quantity / usual, 4.0)
         gap = max(gap, min_days)
     if gap > 1e6:
         return 9223372036854775807
