@@ -295,7 +295,7 @@ def _in_blocks(work: Callable[[int, int], tuple[Array, ...]], n_rows: int, width
     """Return the concatenated answers of `work` on blocks of rows, in row order, by threads."""
     n_threads = os.cpu_count() or 1
     size = max(1, min(_BLOCK // max(width, 1), -(-n_rows // (4 * n_threads))))
-    starts = range(0, n_rows, size)
+    starts = range(0, max(n_rows, 1), size)  # no rows are one empty block
     with ThreadPoolExecutor(n_threads) as pool:
         done = list(pool.map(lambda start: work(start, min(start + size, n_rows)), starts))
     return tuple(np.concatenate(parts) for parts in zip(*done, strict=True))
