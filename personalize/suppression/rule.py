@@ -37,7 +37,8 @@ def due_at(
 
     A learned gap moves towards the customer's own rhythm after two repeats (a geometric mean,
     weighted by the number of gaps), grows with a last order that is larger than usual (for all
-    buyers, and by and by for this one; up to fourfold), and is never under `min_days`. A fixed
+    buyers, and by and by for this one; up to fourfold), shrinks with one that is smaller than this
+    customer's rhythm is made of, and is never under `min_days`. A fixed
     one (by rule or default) stays as it is.
     """
     day = 86_400_000_000.0
@@ -53,8 +54,9 @@ def due_at(
                 own *= max(gap, 0.01) / max(typical_gap, 0.01)
                 gap = math.exp((1.0 - weight) * math.log(max(gap, 0.01)) + weight * math.log(own))
         usual = max(usual_quantity, 1.0) ** (1.0 - weight) * (total_quantity / n_orders) ** weight
-        if last_quantity > usual and gap <= 1e6:
-            gap *= min(last_quantity / usual, 4.0)
+        if gap <= 1e6:
+            ratio = min(max(last_quantity / usual, 0.25), 4.0)
+            gap *= ratio if ratio > 1.0 else ratio**weight
         gap = max(gap, min_days)
     if gap > 1e6:
         return 9223372036854775807
