@@ -75,7 +75,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         fail(f"{error}; check that the place exists, can be written to and has room")
         return 1
-    except typer.Abort:
-        fail("stopped")
-        return 1
     return code if isinstance(code, int) else 0
