@@ -224,7 +224,7 @@ def _returned(
     ordered = cells["ordered_at"].values
     is_back = units > 0
     has_time = at != MISSING
-    judged.note("returned_at_missing", is_back & ~has_time)
+    judged.note("returned_without_time", is_back & ~has_time)
     judged.note("returned_at_without_return", ~is_back & has_time & (quantity > 0))
     judged.note("returned_at_early", is_back & has_time & (at < ordered))
     # MISSING is before every time, so it gives way to ordered_at here too.

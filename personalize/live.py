@@ -25,8 +25,11 @@ from personalize.purchases import OrderLine, PurchaseState
 from personalize.times import FOREVER, MISSING, Moment, to_micros
 
 if TYPE_CHECKING:
-    from personalize.engine import Decision, Engine, Pick, Suppression, View
+    from personalize.engine import Engine
+    from personalize.ranking import Pick
     from personalize.store import Store, StoredOrder
+    from personalize.suppression import Decision, Suppression
+    from personalize.view import View
 
 Row = TypeVar("Row")
 Clock = Callable[[], "Moment | int"]
@@ -217,14 +220,14 @@ class Personalizer:
             if len(changed) > REBUILD_ABOVE:
                 self._current = self._compiled(current.engine)
             else:
-                view = current.view.with_products(changed)
+                view = _warmed(current.view.with_products(changed))
                 self._current = InForce(current.engine, view, version, revision)
 
     def _compiled(self, engine: Engine) -> InForce:
         version, policy = self.store.policy()
         revision = self.store.catalog_revision()  # before the catalogue: a change between is seen
-        catalog = engine.catalog.overlaid(self.store.catalog())
-        return InForce(engine, engine.view(policy, catalog), version, revision)
+        view = engine.view(policy, self.store.catalog())  # the store's rows over the artifact's
+        return InForce(engine, _warmed(view), version, revision)
 
     # Questions ------------------------------------------------------------------------------
 
@@ -294,7 +297,7 @@ class Personalizer:
     def suppressions(
         self, customer_id: str, as_of: Moment | int | None = None
     ) -> Answer[Suppression]:
-        """Return what a customer must not be shown, sorted by scope and target.
+        """Return what a customer must not be shown: products, then groups, then types.
 
         Parameters
         ----------
@@ -428,6 +431,14 @@ class Personalizer:
         if customer_id is not None:
             return self.store.customer_lines(customer_id)
         return [] if order is None else _lines_of(order)
+
+
+def _warmed(view: View) -> View:
+    """Return the view after a first question of each kind: nobody waits for what it lays out."""
+    nobody = PurchaseState.unknown("")
+    view.decide(nobody, [""], 0)
+    view.recommend(nobody, 1, 0, moment="browse")
+    return view
 
 
 def _micros(moment: Moment | int) -> int:

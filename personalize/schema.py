@@ -257,7 +257,7 @@ _ORDER_RULES: Final = (
     _of(
         "returned_at",
         _note(
-            "returned_at_missing",
+            "returned_without_time",
             "have none though units were returned",
             "ordered_at is taken; give the time of the return",
         ),

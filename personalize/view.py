@@ -340,27 +340,19 @@ class View:
         usable = (kinds >= 0) & (kinds < n_model_types)
         seeds, kinds = seeds[usable], kinds[usable]
         distinct, first = np.unique(kinds, return_index=True)
-        if not len(distinct):
-            return Tier(np.array([], dtype=np.int64), np.array([]), GOES_WITH_TYPE)
         scored = self.model.types.complement_scores(distinct)
-        best = np.lexsort((scored.nums, -scored.scores))[:_TYPES_BACKED_OFF]
         popularity = np.asarray(self.model.demand.popularity)
-        nums, scores, because = [], [], []
-        for place in best:
+        nums, scores, because = [np.array([], dtype=np.int64)], [np.array([])], [seeds[:0]]
+        for place in np.lexsort((scored.nums, -scored.scores))[:_TYPES_BACKED_OFF]:
             members = self.members[int(scored.nums[place])]
             share = popularity[members].astype(np.float64)
             nums.append(members)
             scores.append(scored.scores[place] * share / max(share.sum(), 1e-12))
             seed = seeds[first[np.searchsorted(distinct, scored.because[place])]]
             because.append(np.full(len(members), seed))
-        scores_of = np.concatenate(scores)
-        use = scores_of > 0
-        return Tier(
-            np.concatenate(nums)[use],
-            scores_of[use],
-            GOES_WITH_TYPE,
-            because=np.concatenate(because)[use],
-        )
+        every, found = np.concatenate(scores), np.concatenate(nums)
+        use = every > 0
+        return Tier(found[use], every[use], GOES_WITH_TYPE, because=np.concatenate(because)[use])
 
 
 def _lasts(scope: Scope | None, as_of: int) -> bool:

@@ -203,7 +203,7 @@ def to_arrow(values: Sequence[Any]) -> pa.Array:
     kinds: set[type] = {
         type(value) for value in values if value is not None and value is not pd.NaT
     }
-    if len(kinds) <= 1 and kinds <= {str, int, bool, float}:
+    if len(kinds) <= 1 and kinds <= {str, bytes, int, bool, float}:
         try:
             return pa.array([None if v is pd.NaT else v for v in values], from_pandas=True)
         except (pa.ArrowException, OverflowError, UnicodeError):
@@ -224,6 +224,8 @@ def _text(value: Any) -> str | None:
         return str(int(number)) if number.is_integer() and abs(number) < _EXACT else repr(number)
     if isinstance(value, (dt.datetime, dt.date)):
         return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
     if isinstance(value, Decimal):
         return f"{value:f}"
     return str(value).encode("utf-8", "backslashreplace").decode()
