@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -25,7 +24,7 @@ from pydantic import ValidationError
 from uvicorn.supervisors import Multiprocess
 
 import personalize as pz
-from service.app import create_app
+from service.app import create_app, log_as
 from service.settings import Settings
 
 _BACKLOG = 2048
@@ -44,9 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until told to stop; return the exit code."""
     try:
         settings = settings_of(argv)
-        logging.basicConfig(
-            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
-        )
+        log_as(settings)
         refuse_exposure(settings)
         with listening(settings) as sock:
             return serve(settings, sock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -29,13 +30,15 @@ more, and what goes with what they bought. See docs/http-api.md.
 """
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, *, clock: pz.Clock = pz.system_clock) -> FastAPI:
     """Return the application; its store is open, and the current model loaded if there is one.
 
     Parameters
     ----------
     settings : Settings, optional
         Default: those of the environment, read now.
+    clock : callable, optional
+        Returns the present; default: the machine's clock.
 
     Raises
     ------
@@ -43,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         If the store cannot be opened.
     """
     settings = settings or Settings()
-    shop = _open(settings)
+    shop = _open(settings, clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -87,13 +90,24 @@ def calls() -> list[APIRoute]:
 
 
 def from_environment() -> FastAPI:
-    """Return the application with the settings of the environment, for other servers' factories."""
-    return create_app(Settings())
+    """Return the application with the settings of the environment, and log as they say.
+
+    For servers that make their own application: ``--factory service.app:from_environment``.
+    """
+    settings = Settings()
+    log_as(settings)
+    return create_app(settings)
 
 
-def _open(settings: Settings) -> Shop:
+def log_as(settings: Settings) -> None:
+    """Log to stderr: our own lines from ``log_level`` on, other people's warnings."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("personalize").setLevel(settings.log_level.upper())
+
+
+def _open(settings: Settings, clock: pz.Clock) -> Shop:
     store = pz.Store.open(settings.store)
-    live = pz.Personalizer(store, None)
+    live = pz.Personalizer(store, None, clock=clock)
     watch = ModelWatch(pz.ModelsDirectory(settings.models), live, settings.watch_seconds)
     watch.tick()
     return Shop(

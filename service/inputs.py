@@ -17,7 +17,7 @@ from pydantic_core import from_json, to_json
 
 import personalize as pz
 from service.problems import Invalid, Malformed, TooLarge, WrongMediaType, body_errors, json_pointer
-from service.schemas import MAX_BATCH_LINES, PolicyBody
+from service.schemas import MAX_BATCH_LINES, SCOPES, PolicyBody
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -160,13 +160,13 @@ def _path_to(field: str | None, within: dict[str, Any]) -> list[str] | None:
     return None
 
 
-def cursor_after(scope: str, target_id: str) -> str:
-    """Return the opaque cursor behind one row of the suppression list."""
-    text = to_json([_CURSOR_MARK, scope, target_id])
+def cursor_after(scope: int, target_id: str) -> str:
+    """Return the opaque cursor behind one row of the suppression list; `scope` as in `SCOPES`."""
+    text = to_json([_CURSOR_MARK, SCOPES[scope], target_id])
     return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
 
-def place_of(cursor: str) -> tuple[str, str]:
+def place_of(cursor: str) -> tuple[int, str]:
     """Return the (scope, target) that a cursor stands behind.
 
     Raises
@@ -177,8 +177,8 @@ def place_of(cursor: str) -> tuple[str, str]:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         mark, scope, target_id = from_json(text)
-        if mark == _CURSOR_MARK and isinstance(scope, str) and isinstance(target_id, str):
-            return scope, target_id
+        if mark == _CURSOR_MARK and scope in SCOPES and isinstance(target_id, str):
+            return SCOPES.index(scope), target_id
     except (binascii.Error, ValueError, TypeError) as error:
         raise _bad_cursor() from error
     raise _bad_cursor()

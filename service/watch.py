@@ -40,6 +40,7 @@ class ModelWatch:
         self._loaded: str | None = None
         self._refused: str | None = None
         self._retry_at = 0.0
+        self._is_failing = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -83,12 +84,21 @@ class ModelWatch:
             self.tick()
 
     def tick(self) -> None:
-        """Look for a new model, policy and catalogue; a failure is logged, and tried again."""
+        """Look for a new model, policy and catalogue; a failure is tried again.
+
+        It is logged once, until a look succeeds.
+        """
         try:
             self.look()
             self._live.refresh()
+            self._is_failing = False
         except pz.PersonalizeError as error:
-            log.error("looking for changes failed: %s", error)
+            self._log_once("looking for changes failed: %s", error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next look must come
             where = "".join(traceback.format_tb(error.__traceback__))
-            log.error("looking for changes failed: %s\n%s", type(error).__name__, where)
+            self._log_once("looking for changes failed: %s\n%s", type(error).__name__, where)
+
+    def _log_once(self, message: str, *told: object) -> None:
+        if not self._is_failing:
+            log.error(message, *told)
+        self._is_failing = True

@@ -13,6 +13,7 @@ from service.inputs import cursor_after, place_of, takes
 from service.openapi import answers as documented
 from service.schemas import (
     MAX_PAGE,
+    SCOPES,
     AsOf,
     CheckBody,
     CheckOut,
@@ -71,14 +72,14 @@ def suppressions(
     ] = None,
     as_of: AsOf = None,
 ) -> Response:
-    """Return a page of what the customer must not be shown, sorted by scope and target.
+    """Return a page of what the customer must not be shown: products, then groups, then types.
 
     A cursor stands behind a row, not at a position: pages go on where the last one ended, also
     when another model answers meanwhile.
     """
     after = None if cursor is None else place_of(cursor)
     rows = shop.live.suppressions(customer_id, as_of)
-    places = [(row.scope, row.target_id) for row in rows]
+    places = [(SCOPES.index(row.scope), row.target_id) for row in rows]
     start = 0 if after is None else bisect_right(places, after)
     page = rows[start : start + limit]
     is_last = start + limit >= len(rows)

@@ -26,6 +26,8 @@ MAX_ORDER_LINES: Final = 10_000
 MAX_PRODUCTS: Final = 1_000
 MAX_K: Final = 100
 MAX_PAGE: Final = 1_000
+SCOPES: Final = ("product", "item_group", "product_type")
+"""In the order of the suppression list."""
 MAX_QUANTITY: Final = 1_000_000_000
 
 _FIRST = pz.to_micros("0001-01-01")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from service.schemas.fields import MAX_PRODUCTS, Body, Id, K, MessageMoment, Moment, Out, When
 
-_DECISION = {
+_DECISION: Final[dict[str, Any]] = {
     "customer_id": "c-1001",
     "product_id": "sport-coat-navy-50",
     "suppress": True,
@@ -99,7 +99,7 @@ class SuppressionOut(Out):
 
 
 class SuppressionsOut(Out):
-    """A page of the suppression list, sorted by scope and target."""
+    """A page of the suppression list, products, then groups, then types."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -159,7 +159,7 @@ class RecommendBody(Body):
         return self
 
 
-_ITEM = {
+_ITEM: Final[dict[str, Any]] = {
     "product_id": "trousers-grey",
     "rank": 1,
     "score": 0.31,
