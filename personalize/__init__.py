@@ -22,9 +22,10 @@ from personalize.errors import (
 )
 from personalize.live import Answer, Clock, Personalizer, UnknownOrderError, system_clock
 from personalize.orders import Orders, read_orders
-from personalize.policy import Policy, TypeRule, normalise_type
+from personalize.policy import Policy, TypeRule
 from personalize.purchases import OrderLine, PurchaseState
 from personalize.ranking import Pick
+from personalize.schema import normalise_type
 from personalize.store import (
     Adjustment,
     OrderSnapshot,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -32,7 +31,7 @@ class Range:
             With the field, the value and the range.
         """
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or not self.low <= value <= self.high:
+        if not is_number or not self.low <= value <= self.high:  # NaN is never between
             raise InvalidConfigError(
                 f"{field}: {value!r} is not a number from {self.low:g} to {self.high:g}",
                 field=field,

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from personalize.config import RANGES, Range, reject_unknown
 from personalize.errors import InvalidConfigError
+from personalize.schema import normalise_type
 
 RULES: Final = ("purchased", "purchased_variant", "purchased_substitute", "returned")
 THRESHOLDS: Final = (
@@ -65,6 +66,12 @@ class TypeRule:
             _COOLDOWN.check("cooldown_days", self.cooldown_days)
         if self.max_per_list is not None:
             _MAX_PER_LIST.check("max_per_list", self.max_per_list)
+            if not isinstance(self.max_per_list, int):
+                raise InvalidConfigError(
+                    f"max_per_list: {self.max_per_list!r} is not a whole number",
+                    field="max_per_list",
+                    value=self.max_per_list,
+                )
         for name in ("suppress", "sensitive"):
             _check_bool(name, getattr(self, name))
         if self.one_per_need is not None:
@@ -81,6 +88,38 @@ def _check_bool(name: str, value: object) -> None:
 _TYPE_KEYS = ("suppress", "cooldown_days", "one_per_need", "max_per_list", "sensitive")
 
 
+def _by_path(types: Mapping[str, TypeRule]) -> dict[str, TypeRule]:
+    """Return the rules by the one spelling of each path."""
+    out: dict[str, TypeRule] = {}
+    for path, rule in types.items():
+        name = normalise_type(path)
+        fault = None
+        if not isinstance(rule, TypeRule):
+            fault = f"{rule!r} is no TypeRule"
+        elif not name:
+            fault = "the path is empty; name a product type"
+        elif name in out:
+            fault = f"another spelling of {name!r}, which has a rule already; keep one"
+        if fault is not None:
+            raise InvalidConfigError(f"policy.types.{path!r}: {fault}", field="types", value=path)
+        out[name] = rule
+    return out
+
+
+def _type_rule(path: str, given: object) -> TypeRule:
+    """Return the rule written as a table; an error says which path it is of."""
+    where = f"policy.types.{path!r}"
+    if not isinstance(given, Mapping):
+        raise InvalidConfigError(f"{where}: {given!r} is not a table", field="types", value=given)
+    reject_unknown(given, _TYPE_KEYS, where)
+    try:
+        return TypeRule(**given)
+    except InvalidConfigError as error:
+        raise InvalidConfigError(
+            f"{where}.{error}", field=error.field, value=error.value
+        ) from error
+
+
 def _table(given: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = given.get(key, {})
     if not isinstance(value, Mapping):
@@ -88,17 +127,6 @@ def _table(given: Mapping[str, Any], key: str) -> Mapping[str, Any]:
             f"policy.{key}: {value!r} is not a table of names and values", field=key, value=value
         )
     return value
-
-
-def normalise_type(product_type: str) -> str:
-    """Return a category path in its one spelling: parts stripped, joined by ``" > "``.
-
-    Examples
-    --------
-    >>> normalise_type("Apparel>Suits >  Sport coats")
-    'Apparel > Suits > Sport coats'
-    """
-    return " > ".join(part.strip() for part in product_type.split(">"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +159,8 @@ class Policy:
         reject_unknown(self.thresholds, THRESHOLDS, "policy.thresholds")
         for name, number in self.thresholds.items():
             RANGES[name].check(name, number)
-        types = {normalise_type(path): rule for path, rule in self.types.items()}
         object.__setattr__(self, "rules", MappingProxyType(dict(self.rules)))
-        object.__setattr__(self, "types", MappingProxyType(types))
+        object.__setattr__(self, "types", MappingProxyType(_by_path(self.types)))
         object.__setattr__(self, "thresholds", MappingProxyType(dict(self.thresholds)))
 
     def is_on(self, rule: str) -> bool:
@@ -159,15 +186,14 @@ class Policy:
         InvalidConfigError
             For an unknown key, with the nearest, or a value out of range.
         """
+        if not isinstance(given, Mapping):
+            raise InvalidConfigError(
+                f"policy: {given!r} is not a table of rules, types and thresholds",
+                field="policy",
+                value=given,
+            )
         reject_unknown(given, ("rules", "types", "thresholds"), "policy")
-        types: dict[str, TypeRule] = {}
-        for path, rule in _table(given, "types").items():
-            if not isinstance(rule, Mapping):
-                raise InvalidConfigError(
-                    f"policy.types.{path!r}: {rule!r} is not a table", field="types", value=rule
-                )
-            reject_unknown(rule, _TYPE_KEYS, f"policy.types.{path!r}")
-            types[path] = TypeRule(**rule)
+        types = {path: _type_rule(path, rule) for path, rule in _table(given, "types").items()}
         return cls(
             rules=_table(given, "rules"), types=types, thresholds=_table(given, "thresholds")
         )

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from personalize.catalog import Catalog, Product
 from personalize.errors import InvalidCatalogError
-from personalize.policy import normalise_type
+from personalize.schema import normalise_type
 from personalize.store.layout import products
 from personalize.store.orders import batches
 from personalize.store.state import ID_RULE, is_id, is_text
@@ -114,7 +114,7 @@ def _canonical(given: Product) -> Product:
     path = given.product_type
     return given._replace(
         price=price,
-        product_type=None if path is None else normalise_type(path),
+        product_type=None if path is None else normalise_type(path) or None,
         sensitive=bool(given.sensitive),
     )
 
