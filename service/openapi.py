@@ -110,9 +110,13 @@ def described(
 
 
 def _complete(out: dict[str, Any], route: APIRoute) -> None:
-    """Add scope and body to a call."""
+    """Add scope, body and whole examples to a call."""
     for method in route.methods or ():
         operation = out["paths"][route.path_format][method.lower()]
+        for status, given in route.responses.items():  # FastAPI drops what is null in examples
+            for media, content in given.get("content", {}).items():
+                shown = operation["responses"][str(status)]["content"][media]
+                shown["example"] = content["example"]
         for dependency in route.dependant.dependencies:
             scope = getattr(dependency.call, "scope", None)
             if scope is not None:
@@ -122,8 +126,13 @@ def _complete(out: dict[str, Any], route: APIRoute) -> None:
                 ).strip()
             documented = getattr(dependency.call, "documented", None)
             if documented is not None:
-                model, media = documented
-                operation["requestBody"] = {
-                    "required": True,
-                    "content": {media: {"schema": _ref(model), "example": example(model)}},
-                }
+                operation["requestBody"] = {"required": True, "content": _content(*documented)}
+
+
+def _content(model: type[BaseModel], media: str) -> dict[str, Any]:
+    """Return what a body may be: one object, or a batch of them in lines or in an array."""
+    one = {"schema": _ref(model), "example": example(model)}
+    if media == "application/json":
+        return {media: one}
+    many = {"schema": {"type": "array", "items": _ref(model)}, "example": [example(model)]}
+    return {media: one, "application/json": many}

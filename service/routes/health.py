@@ -5,7 +5,7 @@ from __future__ import annotations
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from service import answers
 from service.openapi import answers as documented
@@ -45,6 +45,7 @@ async def ready(request: Request) -> Response:
 @router.get(
     "/metrics",
     operation_id="metrics",
+    response_class=PlainTextResponse,
     responses={
         200: {
             "description": "Prometheus text",
