@@ -7,6 +7,7 @@ new one, never half of one. A read verifies every file before it is used. No pic
 from __future__ import annotations
 
 import datetime as dt
+import glob
 import hashlib
 import json
 import os
@@ -101,7 +102,7 @@ def write_artifact(
     ArtifactError
         If it cannot be written, or `path` is something else than an artifact.
     """
-    target = Path(path)
+    target = Path(path).resolve()  # through a link to the folder itself, which is what is renamed
     if target.exists() and not (target / MANIFEST).is_file():
         raise ArtifactError(
             f"artifact {target}: exists and is no artifact; choose another path", path=target
@@ -136,8 +137,12 @@ def _swap(new: Path, target: Path) -> None:
     if target.exists():
         old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
         target.rename(old)
-        new.rename(target)
-        shutil.rmtree(old)
+        try:
+            new.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)  # the new one is in place, come what may
     else:
         new.rename(target)
 
@@ -147,7 +152,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         version = manifest["format_version"]
-        manifest["files"].items()
+        if version == FORMAT_VERSION:  # another one may say its files otherwise
+            manifest["files"].items()
     except OSError as error:
         raise ArtifactError(
             f"artifact {folder}: {MANIFEST} is missing or unreadable; {_REMEDY}", path=file
@@ -155,7 +161,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(
             f"artifact {folder}: {MANIFEST} is damaged; {_REMEDY}", path=file
-        ) from (error)
+        ) from error
     if version != FORMAT_VERSION:
         raise ArtifactError(
             f"artifact {folder}: format {version} where this library reads {FORMAT_VERSION}; "
@@ -164,6 +170,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             path=file,
         )
     return dict(manifest)
+
+
+def _left_behind(folder: Path) -> str:
+    """Return where a write that was killed between two renames left the older artifact."""
+    found = sorted(folder.parent.glob(f".{glob.escape(folder.name)}.*.old/{MANIFEST}"))
+    return f", but an older one at {found[0].parent}: rename it back" if found else ""
 
 
 def read_artifact(path: str | Path) -> Contents:
@@ -176,7 +188,10 @@ def read_artifact(path: str | Path) -> Contents:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise ArtifactError(f"artifact {folder}: there is no such folder; {_REMEDY}", path=folder)
+        raise ArtifactError(
+            f"artifact {folder}: there is no such folder{_left_behind(folder)}; {_REMEDY}",
+            path=folder,
+        )
     manifest = _read_manifest(folder)
     arrays: dict[str, NDArray[Any]] = {}
     tables: dict[str, pd.DataFrame] = {}
@@ -235,7 +250,7 @@ class ModelsDirectory:
         """Return the version that is served, or None before the first `use`."""
         try:
             return (self.folder / CURRENT).read_text(encoding="utf-8").strip() or None
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def path(self, version: str | None = None) -> Path:
@@ -246,7 +261,7 @@ class ModelsDirectory:
         ArtifactError
             If there is no such version, with those that exist, or no current one.
         """
-        name = version or self.current()
+        name = self.current() if version is None else version
         if name is None:
             raise ArtifactError(
                 f"models {self.folder}: no current version; run `personalize train`, or "
@@ -266,14 +281,24 @@ class ModelsDirectory:
         Raises
         ------
         ArtifactError
-            If there is no such version or it is damaged; the pointer stays where it was.
+            If there is no such version, it is damaged, or the folder cannot be written; the
+            pointer stays where it was.
         """
         read_artifact(self.path(version))
         pointer = self.folder / f".{CURRENT}.{secrets.token_hex(4)}.tmp"
-        pointer.write_text(version + "\n", encoding="utf-8")
-        _fsync(pointer)
-        pointer.replace(self.folder / CURRENT)
-        _fsync(self.folder)
+        try:
+            pointer.write_text(version + "\n", encoding="utf-8")
+            _fsync(pointer)
+            pointer.replace(self.folder / CURRENT)
+            _fsync(self.folder)
+        except OSError as error:
+            raise ArtifactError(
+                f"models {self.folder}: the pointer cannot be written "
+                f"({error.strerror or error}); check the folder's permissions",
+                path=self.folder,
+            ) from error
+        finally:
+            pointer.unlink(missing_ok=True)
 
     def new_version(self, moment: dt.datetime) -> str:
         """Return a free version name for an artifact written at `moment`."""
