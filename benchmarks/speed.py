@@ -156,6 +156,9 @@ def race(shop: Shop, folder: Path, n_runs: int) -> dict[str, Any]:
         "als": _numbers(theirs),
         "wall_ratio": statistics.median(ratios),
         "wall_ratios": ratios,
+        "cpu_ratio": statistics.median(
+            mine.cpu_s / peer.cpu_s for mine, peer in zip(ours, theirs, strict=True)
+        ),
         "cold_ratio": cold.wall_s / statistics.median(peer.wall_s for peer in theirs),
     }
 
@@ -184,7 +187,7 @@ def print_race(found: Mapping[str, Any], n_runs: int) -> None:
     peak_gb = max(found["ours"]["peak_mb"], found["cold"]["peak_mb"]) / 1e3
     spread = f"{min(found['wall_ratios']):.2f} to {max(found['wall_ratios']):.2f}"
     print(f"wall ratio {found['wall_ratio']:.2f} ({spread}; line: at most {WALL_LINE:g}; ", end="")
-    print(f"cold {found['cold_ratio']:.2f}); ", end="")
+    print(f"cold {found['cold_ratio']:.2f}; CPU {found['cpu_ratio']:.2f}); ", end="")
     print(f"peak {peak_gb:.2f} GB (line: under {MEMORY_LINE_GB:g})")
 
 

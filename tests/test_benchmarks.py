@@ -13,7 +13,18 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from benchmarks import als_process, datasets, guards, peers, protocol, quality, speed, suppression
+import personalize as pz
+from benchmarks import (
+    als_process,
+    datasets,
+    guards,
+    peers,
+    protocol,
+    quality,
+    speed,
+    suppression,
+    throughput,
+)
 from benchmarks.protocol import NOTHING, Queries
 from personalize.times import to_micros
 
@@ -480,7 +491,7 @@ class TestQuality:
         assert quality.main([*command, "--cutoff", "2010-09-15"]) == 0
         found = json.loads(out.read_text(encoding="utf-8"))
         assert len(found["A"]["methods"]) == 15
-        assert len(found["B"]["methods"]) == 13
+        assert len(found["B"]["methods"]) == 14
         for task in ("A", "B"):
             rows = found[task]["methods"]
             peers_only = {name: row["ndcg"] for name, row in rows.items() if name != quality.OURS}
@@ -555,6 +566,27 @@ class TestSpeed:
         """The rival's matrix has every line of the made-up shop."""
         matrix = als_process.read_matrix(str(made_up_folder / datasets.RETAIL_FILE))
         assert (matrix.shape, int(matrix.sum())) == ((40, 30), 1600)
+
+    def test_als_writes_its_factors(self, made_up_folder: Path, tmp_path: Path) -> None:
+        """The rival fits as a process of its own, and writes what it learned."""
+        files = [str(made_up_folder / datasets.RETAIL_FILE), str(tmp_path / "als.npz")]
+        speed.measure([sys.executable, "-m", "benchmarks.als_process", *files])
+        with np.load(tmp_path / "als.npz") as factors:
+            assert factors["products"].shape == (30, als_process.FACTORS)
+
+    def test_answers_are_timed(
+        self, made_up_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A trained model answers as many pairs as lines, all customers, and single decisions."""
+        shop = speed.online_retail(made_up_folder)
+        orders = pz.read_orders(shop.orders, **shop.reading)
+        pz.Engine.fit(orders).save(tmp_path / "first")
+        pz.ModelsDirectory(tmp_path).use("first")
+        found = throughput.main(str(tmp_path), str(shop.orders), json.dumps(dict(shop.reading)))
+        assert (found["check"]["n"], found["recommend"]["n"]) == (1600, 40)
+        assert 0 < found["decide"]["median_us"] <= found["decide"]["p99_us"]
+        speed.print_answers({**found, "process": {"peak_mb": 1.0}})
+        assert "decide" in capsys.readouterr().out
 
     def test_no_data_is_said(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
