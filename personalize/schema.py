@@ -465,5 +465,5 @@ def _check_found(
 
 def _nearest(name: str, known: Sequence[str]) -> str:
     by_lower = {other.lower().replace(" ", "_"): other for other in known}
-    near = difflib.get_close_matches(name.lower().replace(" ", "_"), by_lower, n=1)
+    near = difflib.get_close_matches(name.lower().replace(" ", "_"), by_lower, n=1, cutoff=0.75)
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
