@@ -7,9 +7,10 @@ call imports and compiles it. The machine code is cached on disk where a folder 
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
@@ -104,5 +105,20 @@ def _rebound(py: Callable[..., Any], inner: dict[str, Any]) -> Callable[..., Any
     twin = types.FunctionType(
         plain.__code__, {**plain.__globals__, **inner}, plain.__name__, plain.__defaults__
     )
-    twin.__module__, twin.__qualname__ = plain.__module__, plain.__qualname__
+    # numba names its cache by this name and renews it when the file of `py` changes: the digest
+    # renews it when what `py` calls, in another file, changes too.
+    digest = _digest(cast("types.FunctionType", each.py_func) for each in inner.values())
+    twin.__module__, twin.__qualname__ = plain.__module__, f"{plain.__qualname__}_{digest}"
     return twin
+
+
+def _digest(functions: Iterable[types.FunctionType]) -> str:
+    """Return a name for what functions do: their code and the constants they see."""
+    found = hashlib.sha256()
+    for function in functions:
+        code = function.__code__
+        seen = [function.__globals__.get(name) for name in code.co_names]
+        values = [v for v in (*code.co_consts, *seen) if isinstance(v, (str, int, float, tuple))]
+        found.update(code.co_code)
+        found.update(repr((function.__qualname__, code.co_names, values)).encode())
+    return found.hexdigest()[:12]
