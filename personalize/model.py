@@ -224,7 +224,7 @@ def _levels(orders: Orders, space: ProductSpace, numbered: pa.Array) -> tuple[Le
     whole = Occasion.from_lines(bought.customer, nothing, bought.at, bought.quantity, 1)
     return (
         level(np.arange(len(space)), len(space), group, kind),
-        level(group, len(space.groups), None, space.array("type_of_group")),
+        level(group, len(space.groups), None, space.type_of_group),
         level(kind, len(space.types), None, None),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -33,8 +34,6 @@ class ProductSpace:
     groups, types : list of str
         Names by number; the model's own come first.
     group_nums, type_nums : dict of str to int
-    type_of_group : list of int
-        Type of each group's first product.
     n_model : int
         Products below this number are the model's own.
     """
@@ -49,7 +48,6 @@ class ProductSpace:
     types: list[str]
     group_nums: dict[str, int]
     type_nums: dict[str, int]
-    type_of_group: list[int]
     n_model: int
 
     @classmethod
@@ -71,7 +69,6 @@ class ProductSpace:
             types=types,
             group_nums={name: num for num, name in enumerate(groups)},
             type_nums={name: num for num, name in enumerate(types)},
-            type_of_group=[-1] * len(groups),
             n_model=len(products),
         )
         for product in products:
@@ -104,8 +101,17 @@ class ProductSpace:
             (p.is_available and not p.sensitive for p in self.products), bool, len(self)
         )
 
+    @cached_property
+    def type_of_group(self) -> NDArray[np.int64]:
+        """Type of each group: that of its first product, as of now, that has one."""
+        group, kind = self.array("group"), self.array("type")
+        typed = np.flatnonzero((group >= 0) & (kind >= 0))[::-1]
+        out = np.full(len(self.groups), -1, dtype=np.int64)
+        out[group[typed]] = kind[typed]  # of several the last one stays: the first product's
+        return out
+
     def array(self, name: str) -> NDArray[np.int64]:
-        """Return ``group``, ``type`` or ``type_of_group`` as int64."""
+        """Return ``group`` or ``type`` as int64."""
         return np.asarray(getattr(self, name), dtype=np.int64)
 
     def _copy(self) -> ProductSpace:
@@ -118,10 +124,6 @@ class ProductSpace:
     def _put(self, product: Product, *, is_stray: bool) -> None:
         group = self._numbered(product.item_group_id, self.groups, self.group_nums)
         type_num = self._numbered(product.product_type, self.types, self.type_nums)
-        if group == len(self.type_of_group):
-            self.type_of_group.append(type_num)
-        elif group >= 0 and self.type_of_group[group] < 0:
-            self.type_of_group[group] = type_num
         num = self.nums.get(product.product_id)
         if num is None:
             self.nums[product.product_id] = len(self.ids)

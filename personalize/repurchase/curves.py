@@ -294,7 +294,8 @@ def _group_floor(
     """Return products pooled by item group, each group shrunken to its type, or to all."""
     type_of_group = np.full(int(groups.max(initial=-1)) + 1, -1, dtype=np.int64)
     if types is not None:
-        type_of_group[groups[groups >= 0]] = types[groups >= 0]
+        typed = np.flatnonzero((groups >= 0) & (types >= 0))[::-1]
+        type_of_group[groups[typed]] = types[typed]  # that of its first product that has one
     parents = floors[0].of(type_of_group, floors[-1])
     return _shrink(table.pooled(groups, len(type_of_group)), parents, strength, ITEM_GROUP)
 

@@ -190,7 +190,7 @@ class Judgement(NamedTuple):
         """Return the rules for one space of products."""
         limits = _thresholds(self.config, self.policy)
         by_type, policy = type_rules(space, self.policy), self.policy
-        types_of = [space.array("type"), space.array("type_of_group"), np.arange(len(space.types))]
+        types_of = [space.array("type"), space.type_of_group, np.arange(len(space.types))]
         strays = np.asarray(space.is_stray, dtype=bool)
         curves = [level.curves for level in self.levels]
         rows = [_rows(curves[i], types_of[i]) for i in range(3)]
