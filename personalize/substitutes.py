@@ -108,14 +108,13 @@ def _count_between(
     orders: Occasion, customer: NDArray[Any], start: NDArray[Any], end: NDArray[Any]
 ) -> NDArray[np.int64]:
     """Return how many orders each customer placed after `start` and before `end`."""
-    code = np.unique(orders.customer)
     # One key per (customer, moment), ordered as the occasions are: customer first, then moment.
-    origin = int(orders.at.min(initial=0))
-    span = int(orders.at.max(initial=origin)) - origin + 2
-    keys = np.searchsorted(code, orders.customer) * span + (orders.at - origin)
-    mine = np.searchsorted(code, customer) * span
-    low = mine + (start - origin) + 1
-    high = mine + np.clip(end - origin, 0, span - 1)
+    # Moments by rank: customers times microseconds would not fit into 64 bits.
+    moments = np.unique(orders.at)
+    span = len(moments) + 1
+    keys = orders.customer * span + np.searchsorted(moments, orders.at)
+    low = customer * span + np.searchsorted(moments, start, side="right")
+    high = customer * span + np.searchsorted(moments, end)
     found = np.searchsorted(keys, high) - np.searchsorted(keys, low)
     return np.asarray(np.maximum(found, 0), dtype=np.int64)
 
