@@ -8,6 +8,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 STATE := out/serve
+PORT := 8000
+SAMPLE := --orders data/sample/orders.parquet --catalog data/sample/products.parquet
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
@@ -55,12 +57,12 @@ fix: $(READY) ## put the format right and mend what ruff can mend
 	$(PY) -m ruff format
 	$(PY) -m ruff check --fix
 
-serve: $(READY) ## serve the sample shop on http://127.0.0.1:8000
+serve: $(READY) ## serve the sample shop on http://127.0.0.1:8000, learnt once
+	@mkdir -p $(STATE)
 	@test -d $(STATE)/models || { \
-		$(VENV)/bin/personalize import --orders data/sample/orders.csv \
-			--catalog data/sample/products.csv --store sqlite:///$(STATE)/shop.db && \
-		$(VENV)/bin/personalize train --store sqlite:///$(STATE)/shop.db --models $(STATE)/models; }
-	$(PY) -m service --store sqlite:///$(STATE)/shop.db --models $(STATE)/models
+		$(PY) -m personalize import $(SAMPLE) --store sqlite:///$(STATE)/shop.db && \
+		$(PY) -m personalize train $(SAMPLE) --models $(STATE)/models; }
+	@$(PY) -m service --store sqlite:///$(STATE)/shop.db --models $(STATE)/models --port $(PORT)
 
 bench: $(READY) ## measure, and write what the README quotes
 	$(PY) -m benchmarks

@@ -36,7 +36,7 @@ ASKED = {
     "SC-1001-50-GREY": "the same coat in grey",
     "SC-1002-50-NAVY": "another sport coat",
     "RS-1001-42-BLACK": "the shoes they sent back",
-    "CB-1001-MILD": "the coffee they always buy",
+    "CB-1001-MILD": "their monthly coffee",
     "NE-1001-GOLD": "the necklace they gave",
     "DT-1001-50-NAVY": "trousers for the coat",
 }
@@ -59,7 +59,7 @@ def main() -> int:
 
         heading(f"2. What {CUSTOMER} bought", "orders.to_frame()")
         show_orders(orders, titles)
-        heading(f"3. What {CUSTOMER} is not shown on {AS_OF:%d %B %Y}", "engine.check(...)")
+        heading(f"3. What may {CUSTOMER} be shown on {AS_OF:%d %B %Y}?", "engine.check(...)")
         decisions = check(engine, orders)
         show_decisions(decisions)
         heading("4. What goes with the coat", "engine.recommend(...)")
