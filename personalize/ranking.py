@@ -6,6 +6,7 @@ the same guards; a tier's scores are squeezed below those of the tier before it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -147,9 +148,9 @@ def rank(
     picks: list[Pick] = []
     products, groups = set(barred.products), set(barred.groups)
     of_type: dict[int, int] = {}
-    ceiling: float | None = None
+    ceiling = math.inf
     for tier in tiers:
-        before = len(picks)
+        before, last = len(picks), (math.inf, math.inf)
         room = k if tier.limit is None else min(k, before + tier.limit)
         for place in tier.ordered():
             if len(picks) >= room:
@@ -167,7 +168,8 @@ def rank(
             products.add(num)
             if group >= 0:
                 groups.add(group)
-            picks.append(_pick(tier, place, num, len(picks) + 1, ceiling, space))
+            last = _squeezed(float(tier.scores[place]), ceiling, last)
+            picks.append(_pick(tier, place, num, len(picks) + 1, last[1], space))
         if len(picks) >= k:
             break
         if len(picks) > before:
@@ -175,12 +177,23 @@ def rank(
     return picks
 
 
+def _squeezed(raw: float, ceiling: float, last: tuple[float, float]) -> tuple[float, float]:
+    """Return a candidate's score in its tier and in the list, `last` being that of the one before.
+
+    In the list it is below the tiers before and, unless they tie, below the one before: rounding
+    must not make a tie that the product id did not break.
+    """
+    if raw == last[0]:
+        return last
+    if ceiling == math.inf:
+        return raw, raw
+    highest = math.nextafter(min(ceiling, last[1]), 0.0)
+    return raw, min(ceiling * (raw / (1.0 + raw)), highest)
+
+
 def _pick(
-    tier: Tier, place: int, num: int, position: int, ceiling: float | None, space: ProductSpace
+    tier: Tier, place: int, num: int, position: int, score: float, space: ProductSpace
 ) -> Pick:
-    score = float(tier.scores[place])
-    if ceiling is not None:
-        score = ceiling * (score / (1.0 + score))
     because = None if tier.because is None else int(tier.because[place])
     support = -1 if tier.support is None else int(tier.support[place])
     return Pick(
