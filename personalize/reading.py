@@ -160,7 +160,9 @@ class Reader:
         places = np.flatnonzero(mask)
 
         def value(position: int) -> object:
-            return None if column is None else column[int(places[position])].as_py()
+            if column is None:
+                return None
+            return as_texts(column.slice(int(places[position]), 1))[0].as_py()
 
         self.report.add(slug, rows[places], value)
 
