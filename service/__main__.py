@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -15,8 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
@@ -202,29 +201,38 @@ def _serve_by_workers(settings: Settings, sock: socket.socket, announce: Callabl
         config = _config(
             settings, "service.app:from_environment", factory=True, workers=settings.workers
         )
+        is_up = threading.Event()
+        address = sock.getsockname()[:2]
         waiting = threading.Thread(
-            target=_announce_when_up, args=(url_of(sock), announce), daemon=True
+            target=_announce_when_up, args=(address, announce, is_up), daemon=True
         )
         waiting.start()
         Multiprocess(config, sockets=[sock]).run()
-    return 0
+    return 0 if is_up.is_set() else 1
 
 
-def _announce_when_up(url: str, announce: Callable[[], None]) -> None:
+def _announce_when_up(
+    address: tuple[str, int], announce: Callable[[], None], is_up: threading.Event
+) -> None:
     """Say that the service is up once the first worker answers."""
     give_up_at = time.monotonic() + _READY_SECONDS
     while time.monotonic() < give_up_at:
+        connection = http.client.HTTPConnection(*address, timeout=5)
         try:
-            with urllib.request.urlopen(f"{url}/health/live", timeout=5):  # noqa: S310 - our own
+            connection.request("GET", "/health/live")
+            if connection.getresponse().status == 200:
                 announce()
+                is_up.set()
                 return
-        except (urllib.error.URLError, OSError):
+        except (http.client.HTTPException, OSError):
             time.sleep(0.05)
+        finally:
+            connection.close()
 
 
 def _ignore(_number: int, _frame: object) -> None:
     """Let a second telling of the same signal pass."""
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - the tests run it as a process
     sys.exit(main())

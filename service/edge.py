@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import Metrics
-from service.problems import document, log_failure, respond
+from service.problems import log_failure, problem_of, respond
 
 log = logging.getLogger("personalize.access")
 
@@ -70,8 +70,7 @@ class Edge:
         except Exception as error:  # noqa: BLE001 - no error may leave without a problem
             log_failure(request_id, error)
             if not status:
-                detail = "an unexpected error; the log has it under this request's id"
-                problem = respond(document(500, detail), request_id=request_id)
+                problem = respond(problem_of(error), request_id=request_id)
                 await problem(scope, receive, send_marked)
         finally:
             seconds = time.perf_counter() - started

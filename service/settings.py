@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 
 class Settings(BaseSettings):
-    """Settings of the service; the first description of each is the one in docs/http-api.md."""
+    """Settings of the service; docs/http-api.md lists them."""
 
     model_config = SettingsConfigDict(env_prefix="PERSONALIZE_", frozen=True, extra="forbid")
 

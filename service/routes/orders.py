@@ -16,7 +16,7 @@ import personalize as pz
 from service import answers
 from service.inputs import parsed, takes, takes_lines_of
 from service.openapi import answers as documented
-from service.problems import NotFound, problem_of
+from service.problems import NotFound, Refused, problem_of
 from service.schemas import (
     AdjustmentBody,
     Applied,
@@ -114,7 +114,7 @@ def _batch(shop: Shop, lines: list[tuple[int, bytes]]) -> dict[str, Any]:
         try:
             body = parsed(BatchOrderBody, raw)
             good.append((number, _snapshot(body.order_id, body)))
-        except Exception as error:  # noqa: BLE001 - a bad line must not cost the good ones
+        except Refused as error:
             results.append(rejected(number, error))
     for start in range(0, len(good), _AT_ONCE):
         results += _stored(shop.store, good[start : start + _AT_ONCE])

@@ -103,6 +103,14 @@ def test_hostile_bytes_on_the_wire(arguments: list[str]) -> None:
         assert httpx.get(f"{url}/health/live").status_code == 200
 
 
+def test_proxied_strangers_are_refused_without_keys(arguments: list[str]) -> None:
+    """A proxy on this machine does not open a service without keys to the world."""
+    with process(arguments) as url:
+        assert httpx.get(f"{url}/v1/policy").status_code == 200
+        through = {"X-Forwarded-For": "203.0.113.9"}
+        assert httpx.get(f"{url}/v1/policy", headers=through).status_code == 401
+
+
 def test_no_keys_no_other_machine(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
     """Without keys a public address is refused in one line that says what to do."""
     assert main(["--host", "0.0.0.0", "--store", settings.store]) == 2
