@@ -126,6 +126,7 @@ class Engine:
             "config": model.config.to_dict(),
             "as_of": to_rfc3339(model.as_of),
             "as_of_micros": model.as_of,
+            "counts": dict(model.counts),
             "metrics": dict(model.metrics),
         }
         if "+" in self.model_version:
@@ -163,8 +164,13 @@ class Engine:
         return self.model.catalog
 
     @property
+    def counts(self) -> Mapping[str, int]:
+        """What was learned from: orders, lines, customers, products, item groups, types."""
+        return self.model.counts
+
+    @property
     def metrics(self) -> Mapping[str, float]:
-        """Counts and figures of the fit."""
+        """Figures of the fit."""
         return self.model.metrics
 
     def view(self, policy: Policy | None = None, catalog: Catalog | None = None) -> View:

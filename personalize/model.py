@@ -56,8 +56,10 @@ class Model:
     levels : tuple of LevelModel
         Products, item groups and product types.
     substitutes : Substitutes
+    counts : mapping of str to int
+        Orders, lines, customers, products, item groups and product types learned from.
     metrics : mapping of str to float
-        Counts and training figures, for the manifest.
+        Training figures.
     """
 
     config: EngineConfig
@@ -68,6 +70,7 @@ class Model:
     demand: Demand
     levels: tuple[LevelModel, LevelModel, LevelModel]
     substitutes: Substitutes
+    counts: Mapping[str, int]
     metrics: Mapping[str, float]
 
     @cached_property
@@ -100,15 +103,15 @@ class Model:
             substitutes=fit_substitutes(
                 levels[2].occasions, levels[2].orders, (in_basket, of_type), as_of, config
             ),
-            metrics={
-                "orders": float(orders.n_orders),
-                "lines": float(orders.n_lines),
-                "customers": float(orders.n_customers),
-                "products": float(len(space)),
-                "item_groups": float(len(space.groups)),
-                "product_types": float(len(space.types)),
-                **metrics,
+            counts={
+                "orders": orders.n_orders,
+                "lines": orders.n_lines,
+                "customers": orders.n_customers,
+                "products": len(space),
+                "item_groups": len(space.groups),
+                "product_types": len(space.types),
             },
+            metrics=metrics,
         )
 
     def refreshed(self, orders: Orders, as_of: int) -> Model:
@@ -137,10 +140,6 @@ class Model:
             out[f"{name}_features"] = level.targets
         return out
 
-    def table(self) -> pd.DataFrame:
-        """Return the catalogue's table for the artifact."""
-        return self.catalog.frame
-
     @classmethod
     def from_contents(cls, contents: Contents) -> Self:
         """Return the model in an artifact's contents.
@@ -157,7 +156,7 @@ class Model:
             if name.startswith(_TYPES)
         }
         catalog = Catalog(contents.tables["products"])
-        n_types = int(manifest["metrics"]["product_types"])
+        n_types = int(manifest["counts"]["product_types"])
         first, second, third = (
             LevelModel(
                 Curves.from_arrays(name, arrays, n_types if name != _LEVELS[2] else 0),
@@ -175,6 +174,7 @@ class Model:
             demand=Demand.from_arrays(arrays),
             levels=(first, second, third),
             substitutes=Substitutes.from_arrays(arrays),
+            counts=manifest["counts"],
             metrics=manifest["metrics"],
         )
 
