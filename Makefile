@@ -2,7 +2,7 @@
 # Another Python: make PYTHON=/path/to/python3 test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint wheel fix serve bench
+.PHONY: help demo test check lint wheel fix readme serve bench
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -56,6 +56,9 @@ check: lint test wheel ## format, lint, types, imports, tests, wheel: what CI ru
 fix: $(READY) ## put the format right and mend what ruff can mend
 	$(PY) -m ruff format
 	$(PY) -m ruff check --fix
+
+readme: $(READY) ## run what README.md shows and write what it prints into it
+	$(PY) tests/readme.py
 
 serve: $(READY) ## serve the sample shop on http://127.0.0.1:8000, learnt once
 	@mkdir -p $(STATE)

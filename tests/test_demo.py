@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from readme import README, ROOT, blocks, excerpt
 
-ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "data" / "sample" / "demo.py"
 
 
@@ -111,9 +111,7 @@ def test_a_difference_is_told(demo: ModuleType, capsys: pytest.CaptureFixture[st
 
 
 def test_the_readme_quotes_it(told: subprocess.CompletedProcess[str]) -> None:
-    """Every line of the README's excerpt is a line of the demo."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("## Try it")[2].partition("\n## ")[0]
-    (excerpt,) = re.findall(r"^```text\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    said = {line.rstrip() for line in told.stdout.splitlines()}
-    assert [line for line in excerpt.splitlines() if line.rstrip() not in said] == []
+    """The README's excerpt is what the demo prints."""
+    text = README.read_text(encoding="utf-8")
+    (quoted,) = [block.text for block in blocks(text) if block.heading == "Try it"][1:]
+    assert excerpt(told.stdout) == quoted, "make readme"
