@@ -220,10 +220,10 @@ def _announce_when_up(
         connection = http.client.HTTPConnection(*address, timeout=5)
         try:
             connection.request("GET", "/health/live")
-            if connection.getresponse().status == 200:
-                announce()
-                is_up.set()
-                return
+            connection.getresponse()
+            announce()
+            is_up.set()
+            return
         except (http.client.HTTPException, OSError):
             time.sleep(0.05)
         finally:
