@@ -112,7 +112,7 @@ class EngineConfig:
     ridge_share : float, share
         Weight of the ridge beside the conditional probability in complements of a basket.
     demand_window_days : float, days
-        What counts as "now" for demand.
+        A sale this old counts half in what is wanted now.
     demand_exponent : float
         How strongly demand now moves what is recommended next; 0 switches it off.
     curve_strength : float, purchases
@@ -144,10 +144,10 @@ class EngineConfig:
     min_customers: int = 3
     half_life_days: float = 180.0
     n_neighbours: int = 100
-    ridge: float = 20.0
+    ridge: float = 300.0
     ridge_share: float = 0.3
     demand_window_days: float = 7.0
-    demand_exponent: float = 0.9
+    demand_exponent: float = 1.0
     curve_strength: float = 20.0
     rhythm_strength: float = 2.0
     one_per_need_window_days: float = 180.0
