@@ -23,13 +23,13 @@ from personalize.catalog import Product
 from personalize.errors import ArtifactError, PersonalizeError, UnknownProductError
 from personalize.purchases import OrderLine, PurchaseState
 from personalize.times import FOREVER, MISSING, Moment, to_micros
+from personalize.view import View
 
 if TYPE_CHECKING:
     from personalize.engine import Engine
     from personalize.ranking import Pick
     from personalize.store import Store, StoredOrder
     from personalize.suppression import Decision, Suppression
-    from personalize.view import View
 
 Row = TypeVar("Row")
 Clock = Callable[[], "Moment | int"]
@@ -226,7 +226,8 @@ class Personalizer:
     def _compiled(self, engine: Engine) -> InForce:
         version, policy = self.store.policy()
         revision = self.store.catalog_revision()  # before the catalogue: a change between is seen
-        view = engine.view(policy, self.store.catalog())  # the store's rows over the artifact's
+        catalog = self.store.catalog()  # its rows count before the artifact's
+        view = View.compiled(engine.model, policy, catalog, engine.model_version)
         return InForce(engine, _warmed(view), version, revision)
 
     # Questions ------------------------------------------------------------------------------
