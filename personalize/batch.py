@@ -85,7 +85,7 @@ def moments(micros: Ints) -> pd.Series:
     return pd.Series(known.view("datetime64[us]")).dt.tz_localize("UTC")
 
 
-def strings(values: Sequence[str | None]) -> pd.Series:
+def strings(values: Sequence[str | None] | NDArray[Any]) -> pd.Series:
     """Return texts as a string column, nulls kept."""
     return pd.Series(values, dtype="str")
 
@@ -136,9 +136,9 @@ class Batch:
                 )
             ids = list(dict.fromkeys(texts(list(chosen), "customers")))
             return ids, self.purchases.codes(ids)
-        codes = np.unique(self.orders.order_customer)
-        codes = codes[codes >= 0].astype(np.int64)
-        return self.orders.customer_ids.take(codes).to_pylist(), codes
+        seen = np.unique(self.orders.order_customer)
+        known = np.asarray(seen[seen >= 0], dtype=np.int64)
+        return self.orders.customer_ids.take(known).to_pylist(), known
 
     # --- suppression ---
 
