@@ -34,9 +34,9 @@ class OrderRows:
     order, product, customer : int32
         Codes that sort like their ids; customer -1 is a guest.
     time, returned_at, updated : int64, microseconds since 1970 UTC or MISSING
-    quantity : int64
+    quantity : int32
         Negative on a row that is a return.
-    returned_quantity : int64
+    returned_quantity : int32
     price : float64, NaN where unknown
     gift : bool
     currency, channel : int32
@@ -62,8 +62,11 @@ class OrderRows:
 
     def take(self, chosen: Numbers) -> OrderRows:
         """Return the rows of a mask or of positions."""
+        chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        taken: dict[str, Any] = {n: None if a is None else a[chosen] for n, a in arrays.items()}
+        taken: dict[str, Any] = {
+            n: None if a is None else a.take(chosen) for n, a in arrays.items()
+        }
         return OrderRows(**taken)
 
 
@@ -82,30 +85,34 @@ OtherCells = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64] | None]
 
 
 def assemble(
-    rows: OrderRows, words: Vocabularies, report: Report, other_cells: OtherCells
+    gather: Callable[[], tuple[OrderRows, Vocabularies]],
+    report: Report,
+    other_cells: OtherCells,
 ) -> dict[str, Any]:
     """Return the fields of `personalize.orders.Orders` that good rows make, noting what is odd.
 
     Parameters
     ----------
-    rows : OrderRows
-        In any order.
-    words : Vocabularies
+    gather : callable
+        Returns the rows, in any order, and the words of their codes; called once, so that
+        nobody else holds on to the rows while copies of them are made.
     report : Report
         Is added to.
     other_cells : callable
         From ascending row numbers to a number that is equal where all further columns are.
     """
+    rows, words = gather()
 
     def of(slug: str, chosen: OrderRows) -> None:
         chosen = chosen.take(np.argsort(chosen.row))
         report.add(slug, chosen.row, lambda n: f"order {words.order[int(chosen.order[n])]}")
 
-    rows = _with_one_customer(rows, len(words.order), of)
     rows = _in_order(rows, len(words.product))
     rows = _without_duplicates(rows, of, other_cells)
+    rows = _with_one_customer(rows, len(words.order), of)
     sent_back = rows.quantity < 0
-    returns, rows = rows.take(sent_back), rows.take(~sent_back)
+    returns = rows.take(sent_back)
+    rows = rows.take(~sent_back) if len(returns) else rows
     rows = _within_limit(rows, of)
     lines = _merged(rows)
     order_time = _extreme(np.minimum, rows.order, rows.time, len(words.order))
@@ -113,15 +120,13 @@ def assemble(
     return _as_fields(rows, lines, words, order_time, of) | counts
 
 
-def _extreme(ufunc: np.ufunc, places: Numbers, values: Numbers, n: int) -> Numbers:
-    """Return the smallest or largest of the values of each of `n` places; MISSING without any."""
-    if ufunc is np.minimum:
-        smallest = np.full(n, np.iinfo(np.int64).max)
-        np.minimum.at(smallest, places, values)
-        return np.where(smallest == np.iinfo(np.int64).max, MISSING, smallest)
-    largest = np.full(n, MISSING)
-    np.maximum.at(largest, places, values)
-    return largest
+def _extreme(ufunc: np.ufunc, order: Numbers, values: Numbers, n: int) -> Numbers:
+    """Return the smallest or largest value of each of `n` orders, in rows by order; or MISSING."""
+    found = np.full(n, MISSING)
+    starts = np.flatnonzero(np.diff(order, prepend=-1))
+    if len(starts):
+        found[order[starts]] = ufunc.reduceat(values, starts)
+    return found
 
 
 Note = Callable[[str, OrderRows], None]
@@ -129,12 +134,10 @@ Note = Callable[[str, OrderRows], None]
 
 def _with_one_customer(rows: OrderRows, n_orders: int, note: Note) -> OrderRows:
     """Return the rows of orders with at most one customer, which all rows of an order then have."""
-    known = rows.customer >= 0
-    if known.all() and not len(rows):
-        return rows
-    customers = rows.customer[known]
-    largest = _extreme(np.maximum, rows.order[known], customers, n_orders)
-    smallest = _extreme(np.minimum, rows.order[known], customers, n_orders)
+    known = np.flatnonzero(rows.customer >= 0)
+    order, customer = rows.order[known], rows.customer[known]
+    largest = _extreme(np.maximum, order, customer, n_orders)
+    smallest = _extreme(np.minimum, order, customer, n_orders)
     is_torn = (largest != smallest)[rows.order]
     if is_torn.any():
         note("two_customers", rows.take(is_torn))
@@ -178,17 +181,20 @@ def _contents(rows: OrderRows) -> list[Numbers]:
 def _in_order(rows: OrderRows, n_products: int) -> OrderRows:
     """Return rows by order, product and content, so that sums do not depend on the file's order."""
     key = _keys(rows, n_products)
-    by_key = np.argsort(key, kind="stable")
-    key = key[by_key]
+    if (key[1:] < key[:-1]).any():
+        by_key = np.argsort(key, kind="stable")
+        rows, key = rows.take(by_key), key[by_key]
     equal = key[1:] == key[:-1]
     tied = np.zeros(len(key), bool)
     tied[1:] |= equal
     tied[:-1] |= equal
-    if tied.any():
-        places = by_key[tied]
-        some = rows.take(places)
-        by_key[tied] = places[np.lexsort((some.row, *_contents(some), key[tied]))]
-    return rows.take(by_key)
+    if not tied.any():
+        return rows
+    places = np.flatnonzero(tied)
+    some = rows.take(places)
+    order = np.arange(len(key))
+    order[places] = places[np.lexsort((some.row, *_contents(some), key[places]))]
+    return rows.take(order)
 
 
 def _without_duplicates(rows: OrderRows, note: Note, other_cells: OtherCells) -> OrderRows:
@@ -223,7 +229,7 @@ def _within_limit(rows: OrderRows, note: Note) -> OrderRows:
     starts = np.flatnonzero(_starts(rows))
     if len(starts) == len(rows):
         return rows
-    sums = np.add.reduceat(rows.quantity, starts)
+    sums = np.add.reduceat(rows.quantity, starts, dtype=np.int64)
     if sums.max(initial=0) <= MAX_QUANTITY:
         return rows
     sizes = np.diff(np.append(starts, len(rows)))
@@ -238,16 +244,21 @@ def _merged(rows: OrderRows) -> OrderRows:
     if len(starts) == len(rows):
         return rows
     lines = rows.take(starts)
-    new: dict[str, Numbers] = {"quantity": np.add.reduceat(rows.quantity, starts)}
-    if rows.returned_quantity is not None:
-        new["returned_quantity"] = np.add.reduceat(rows.returned_quantity, starts)
-    if rows.returned_at is not None:
-        new["returned_at"] = np.maximum.reduceat(rows.returned_at, starts)
-    if rows.gift is not None:
-        new["gift"] = np.logical_and.reduceat(rows.gift, starts)
-    if rows.price is not None:
-        new["price"] = _mean_price(rows.price, rows.quantity, starts)
-    return replace(lines, **new)
+    sizes = np.diff(np.append(starts, len(rows)))
+    several = np.flatnonzero(sizes > 1)
+    some = rows.take(np.repeat(sizes > 1, sizes))
+    starts = np.append(0, np.cumsum(sizes[several])[:-1])
+    # The lines are fresh copies, so those of several rows can be set in place.
+    lines.quantity[several] = np.add.reduceat(some.quantity, starts)
+    if lines.returned_quantity is not None and some.returned_quantity is not None:
+        lines.returned_quantity[several] = np.add.reduceat(some.returned_quantity, starts)
+    if lines.returned_at is not None and some.returned_at is not None:
+        lines.returned_at[several] = np.maximum.reduceat(some.returned_at, starts)
+    if lines.gift is not None and some.gift is not None:
+        lines.gift[several] = np.logical_and.reduceat(some.gift, starts)
+    if lines.price is not None and some.price is not None:
+        lines.price[several] = _mean_price(some.price, some.quantity, starts)
+    return lines
 
 
 def _mean_price(price: Numbers, quantity: Numbers, starts: Numbers) -> Numbers:
@@ -297,11 +308,13 @@ def _one_word(
     """Return each order's currency or channel; none where its rows have two."""
     if codes is None:
         return None
-    known = codes >= 0
-    largest = _extreme(np.maximum, rows.order[known], codes[known], n_orders)
-    smallest = _extreme(np.minimum, rows.order[known], codes[known], n_orders)
+    known = np.flatnonzero(codes >= 0)
+    order, word = rows.order[known], codes[known]
+    largest = _extreme(np.maximum, order, word, n_orders)
+    smallest = _extreme(np.minimum, order, word, n_orders)
     is_mixed = largest != smallest
-    note(slug, rows.take(is_mixed[rows.order]))
+    if is_mixed.any():
+        note(slug, rows.take(is_mixed[rows.order]))
     is_unknown = is_mixed | (largest == MISSING)
     found = np.where(is_unknown, 0, largest).astype(np.int32)
     return pa.DictionaryArray.from_arrays(pa.array(found, mask=is_unknown), words)

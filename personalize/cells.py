@@ -87,9 +87,9 @@ def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
         If it holds bytes that are no UTF-8 text.
     """
     if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks) if column.num_chunks else column.combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.array([], column.type)
+        # Large first: cells of many kilobytes would not fit into one array of plain strings.
+        column = column.cast(pa.large_string()) if pa.types.is_string(column.type) else column
+        column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type

@@ -101,6 +101,18 @@ def _undo(
             rest[n] -= units
 
 
+def _of_returned(lines: Movements, returns: Movements, open_returns: Numbers) -> Numbers:
+    """Return the lines of customers and products with returns, to look closer at few of many."""
+    picked = np.arange(len(lines.order))
+    for name in ("customer", "product"):
+        ours, theirs = getattr(lines, name), getattr(returns, name)[open_returns]
+        # One more place at the end, where a guest's -1 looks.
+        has_returns = np.zeros(max(ours.max(initial=0), theirs.max(initial=0)) + 2, bool)
+        has_returns[theirs] = True
+        picked = picked[has_returns[ours[picked]]]
+    return picked
+
+
 def _last_in_first_out(
     lines: Movements,
     returns: Movements,
@@ -110,11 +122,13 @@ def _last_in_first_out(
     back, back_at, rest = result
     open_returns = np.flatnonzero((returns.customer >= 0) & (rest > 0))
     wanted = _keys(returns.customer, returns.product, n_products)[open_returns]
-    line_keys = _keys(lines.customer, lines.product, n_products)
-    open_lines = np.flatnonzero(np.isin(line_keys, wanted) & (back < lines.units))
+    open_lines = _of_returned(lines, returns, open_returns)
+    line_keys = _keys(lines.customer[open_lines], lines.product[open_lines], n_products)
+    is_open = np.isin(line_keys, wanted) & (back[open_lines] < lines.units[open_lines])
+    open_lines, line_keys = open_lines[is_open], line_keys[is_open]
     # One walk through time for each customer and product: a purchase goes on the pile, a return
     # takes from its top. At one moment purchases come first.
-    key = np.concatenate([line_keys[open_lines], wanted])
+    key = np.concatenate([line_keys, wanted])
     time = np.concatenate([lines.time[open_lines], returns.time[open_returns]])
     order = np.concatenate([lines.order[open_lines], returns.order[open_returns]])
     units = np.concatenate([lines.units[open_lines] - back[open_lines], rest[open_returns]])

@@ -233,6 +233,13 @@ def test_zones_of_timestamps_are_kept() -> None:
     assert orders.order_time[0] == to_micros("2026-01-05T05:00")
 
 
+def test_flags_of_whole_numbers() -> None:
+    """A column of 1 and 0 is one of true and false."""
+    orders = Orders.from_frame(GOOD.assign(gift=[1, 0, 2]))
+    assert orders.gift.tolist() == [True, False]
+    assert rules(orders) == {"gift_not_a_flag": 1}
+
+
 def test_float_ids_that_are_none() -> None:
     """A float that is a fraction, infinite, or beyond exactness is no id."""
     ids = [1.5, math.inf, 2.0**53]

@@ -128,10 +128,11 @@ def test_a_return_that_names_its_order_undoes_that_line() -> None:
         ("o2", "ann", "p", 5, 3),
         ("o3", None, "p", 5, 2),
         ("o3", None, "p", 7, -3),
+        ("o3", None, "p", 8, -1),
         ("o2", "ann", "p", 8, -4),
     )
     assert told(orders) == {"o1": (3, 2, 8), "o2": (3, 3, 8), "o3": (2, 2, 7)}
-    assert (orders.n_returns_matched, orders.n_returns_unmatched) == (2, 1)
+    assert (orders.n_returns_matched, orders.n_returns_unmatched) == (2, 2)
 
 
 def test_an_order_begins_with_its_first_purchase() -> None:

@@ -315,6 +315,7 @@ def test_json_lines_read_fast_and_slowly_alike(tmp_path: Path) -> None:
     assert read('{"a": 1}', "", '{"a": 2}') == [1, 2]
     assert read('{"a": 1, "a": 2}') == [2]
     assert read('{"a": [1, 2]}', '{"a": {"b": 1}}') == ["[1, 2]", '{"b": 1}']
+    assert read('{"a": [1, 2]}') == ["[1, 2]"]
     assert read('{"a": true}', '{"a": "yes"}', '{"a": 0.5}') == ["true", "yes", "0.5"]
     assert read('{"a": 1}{"a": 2}', '{"a": 3}') == [3]
 

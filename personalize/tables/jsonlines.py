@@ -111,25 +111,15 @@ def _object(line: bytes) -> dict[str, Any] | str:
 
 def _by_arrow(block: bytes, columns: Sequence[str]) -> pa.Table | None:
     """Return the columns as Arrow reads them, or None where it might read them wrongly."""
-    asked: list[tuple[str, pa.DataType]] = []
-    for _ in range(2):
-        try:
-            table = pajson.read_json(
-                io.BytesIO(block),
-                read_options=pajson.ReadOptions(block_size=len(block) + 1),
-                parse_options=pajson.ParseOptions(explicit_schema=pa.schema(asked)),
-            )
-        except pa.ArrowException:
-            return None
+    try:
+        table = _parsed(block, [])
         # Text that looks like a time is text all the same: it may be an id.
-        times = [
-            name
-            for name in columns
-            if name in table.column_names and pa.types.is_timestamp(table[name].type)
-        ]
-        if not times:
-            break
-        asked = [(name, pa.string()) for name in times]
+        found = [name for name in columns if name in table.column_names]
+        times = [name for name in found if pa.types.is_timestamp(table[name].type)]
+        if times:
+            table = _parsed(block, times)
+    except pa.ArrowException:
+        return None
     if table.num_rows != block.count(b"\n"):
         return None
     arrays = [
@@ -141,6 +131,15 @@ def _by_arrow(block: bytes, columns: Sequence[str]) -> pa.Table | None:
     if any(not _is_exact(array) for array in arrays):
         return None
     return pa.Table.from_arrays(arrays, names=list(columns))
+
+
+def _parsed(block: bytes, texts: Sequence[str]) -> pa.Table:
+    schema = pa.schema([(name, pa.string()) for name in texts])
+    return pajson.read_json(
+        io.BytesIO(block),
+        read_options=pajson.ReadOptions(block_size=len(block) + 1),
+        parse_options=pajson.ParseOptions(explicit_schema=schema),
+    )
 
 
 def _is_exact(array: pa.Array) -> bool:

@@ -234,7 +234,6 @@ def _text(value: Any) -> str | None:
 def as_texts(column: pa.ChunkedArray) -> pa.Array:
     """Return a column of any type as text, for people to read."""
     array = column.combine_chunks()
-    array = pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
     if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
         texts = [v.decode("utf-8", "replace") if v is not None else None for v in array.to_pylist()]
         return pa.array(texts, pa.large_string())
