@@ -224,8 +224,10 @@ def ease(source: str, penalty: float, fitted_on: Any, customers: Any | None) -> 
     if customers is None:
         return Peer(name, by_anchor, None)
 
+    histories = customers.astype(inverse.dtype)  # of another type, each product would copy B
+
     def by_customer(codes: IntArray) -> FloatArray:
-        return np.asarray(customers[codes] @ inverse, dtype=np.float64)
+        return np.asarray(histories[codes] @ inverse, dtype=np.float64)
 
     return Peer(name, by_anchor, by_customer)
 
