@@ -81,7 +81,7 @@ def level_of(
     return LevelModel(curves, logistic, np.zeros((len(rows), len(TARGET_FEATURES))))
 
 
-def small_rules(policy: Policy | None = None, **config: float) -> Rules:
+def small_rules(policy: Policy | None = None, *strays: str) -> Rules:
     """Return the rules of the small shop, with made-up learning: see the numbers below."""
     space = ProductSpace.from_model(list(catalog().products()))
     product = level_of(
@@ -101,18 +101,32 @@ def small_rules(policy: Policy | None = None, **config: float) -> Rules:
     return Judgement.under(
         (product, group, kind),
         substitutes(space, COATS),
-        EngineConfig.from_dict(config),
+        EngineConfig(),
         policy or Policy(),
-    ).rules(space)
+    ).rules(space.with_strays(strays))
 
 
 def decide(
-    customer: str, product: str, number: float, rules: Rules | None = None
+    customer: str, product: str, number: float, policy: Policy | None = None
 ) -> tuple[bool, str, float | None, float | None, str | None]:
-    """Return suppress, reason, days of since and until, and basis, as of a day of the log."""
+    """Return suppress, reason, days of since and until, and basis, as of a day of the log.
+
+    Asked for one customer and for many, which must say the same.
+    """
     state = PurchaseState.from_orders(orders(), customer, day(number))
-    found = CustomerScopes(rules or small_rules(), state).decide(product, at(number))
+    found = CustomerScopes(small_rules(policy), state).decide(product, at(number))
     assert (found.customer_id, found.product_id) == (customer, product)
+    rules = small_rules(policy, "mystery")
+    bought = Purchases.from_orders(orders().before(day(number)))
+    every = numbers_in(rules.space, orders().product_ids.to_pylist())
+    told = ManyCustomers.from_purchases(rules, bought, every).decide(
+        bought.codes([customer]), numbers_in(rules.space, [product]), at(number)
+    )
+    assert REASONS[told.reason[0]] == found.reason
+    assert told.since[0] == (MISSING if found.since is None else found.since)
+    for_good = FOREVER if found.suppress else MISSING
+    assert told.until[0] == (for_good if found.until is None else found.until)
+    assert [*BASES, None][told.basis[0]] == found.basis
     days = [None if t is None else (t - ZERO) / DAY for t in (found.since, found.until)]
     return found.suppress, found.reason, days[0], days[1], found.basis
 
@@ -202,9 +216,9 @@ def test_the_list_holds_what_was_sent_back() -> None:
 
 def test_the_newest_of_a_group_is_the_product_itself() -> None:
     """Where the own product is due but its group is not, the reason is the purchase itself."""
-    rules = small_rules(Policy(thresholds={"default_cooldown_days": 50}))
+    policy = Policy(thresholds={"default_cooldown_days": 50})
     # bob's size rests on the default, now day 55; its group lasts to day 106.75, its type longer.
-    assert decide("bob", "coat-navy-52", 60, rules) == (
+    assert decide("bob", "coat-navy-52", 60, policy) == (
         True, "purchased", 5, 287.5, "item_group",
     )  # fmt: skip
 
@@ -241,30 +255,30 @@ def test_nothing_learned_has_no_chance() -> None:
 # --- policy ---
 
 
-def with_type(rule: TypeRule, path: str = COATS) -> Rules:
-    """Return the rules of the small shop under a policy for one type."""
-    return small_rules(Policy(types={path: rule}))
+def with_type(rule: TypeRule, path: str = COATS) -> Policy:
+    """Return a policy for one type."""
+    return Policy(types={path: rule})
 
 
 @pytest.mark.parametrize("path", [COATS, "Apparel > Suits", "Apparel"])
 def test_a_type_never_suppresses(path: str) -> None:
     """A type that the shop sets free suppresses neither itself, its variants nor its kind."""
-    rules = with_type(TypeRule(suppress=False), path)
+    policy = with_type(TypeRule(suppress=False), path)
     for product in ("coat-navy-50", "coat-navy-52", "coat-tweed"):
-        assert decide("ann", product, 81, rules) == NOT
-    assert decide("ann", "coffee", 81, rules)[0]
+        assert decide("ann", product, 81, policy) == NOT
+    assert decide("ann", "coffee", 81, policy)[0]
     state = PurchaseState.from_orders(orders(), "ann", day(81))
-    scopes = {row.target_id for row in CustomerScopes(rules, state).rows(at(81))}
+    scopes = {row.target_id for row in CustomerScopes(small_rules(policy), state).rows(at(81))}
     assert not scopes & {"coat-navy-50", "coat-navy", COATS}
 
 
 def test_fixed_days_are_the_shops_word() -> None:
     """Days that the shop fixes hold for product, group and type alike, whatever was learned."""
-    rules = with_type(TypeRule(cooldown_days=90))
-    assert decide("ann", "coat-navy-50", 81, rules) == (True, "purchased", 0, 90, "rule")
-    assert decide("ann", "coat-navy-52", 81, rules) == (True, "purchased_variant", 0, 90, "rule")
-    assert decide("ann", "coat-tweed", 81, rules) == (True, "purchased_substitute", 0, 90, "rule")
-    assert decide("ann", "coat-tweed", 90, rules) == NOT
+    policy = with_type(TypeRule(cooldown_days=90))
+    assert decide("ann", "coat-navy-50", 81, policy) == (True, "purchased", 0, 90, "rule")
+    assert decide("ann", "coat-navy-52", 81, policy) == (True, "purchased_variant", 0, 90, "rule")
+    assert decide("ann", "coat-tweed", 81, policy) == (True, "purchased_substitute", 0, 90, "rule")
+    assert decide("ann", "coat-tweed", 90, policy) == NOT
 
 
 def test_fixed_days_may_be_fewer_than_the_minimum() -> None:
@@ -274,8 +288,8 @@ def test_fixed_days_may_be_fewer_than_the_minimum() -> None:
 
 def test_for_good_is_the_shops_word() -> None:
     """A type may be bought once in a life."""
-    rules = with_type(TypeRule(cooldown_days="for_good"))
-    assert decide("ann", "coat-tweed", 5000, rules) == (
+    policy = with_type(TypeRule(cooldown_days="for_good"))
+    assert decide("ann", "coat-tweed", 5000, policy) == (
         True, "purchased_substitute", 0, None, "rule",
     )  # fmt: skip
 
@@ -319,15 +333,15 @@ def test_one_per_need_is_the_shops_word() -> None:
 )  # fmt: skip
 def test_rules_are_switched_off(rule: str, product: str, expected: tuple[Any, ...]) -> None:
     """A rule that is off never suppresses; the others stay."""
-    assert decide("ann", product, 81, small_rules(Policy(rules={rule: False}))) == expected
+    assert decide("ann", product, 81, Policy(rules={rule: False})) == expected
 
 
 def test_returns_are_switched_off() -> None:
     """Without its rule, what was sent back may be shown at once."""
-    rules = small_rules(Policy(rules={"returned": False}))
-    assert decide("dot", "tie", 36, rules) == NOT
+    policy = Policy(rules={"returned": False})
+    assert decide("dot", "tie", 36, policy) == NOT
     state = PurchaseState.from_orders(orders(), "dot", day(36))
-    assert CustomerScopes(rules, state).rows(at(36)) == []
+    assert CustomerScopes(small_rules(policy), state).rows(at(36)) == []
 
 
 @pytest.mark.parametrize(
@@ -345,24 +359,24 @@ def test_thresholds_of_the_policy_win(
 ) -> None:
     """Policy moves quantile, minimum and default without a refit."""
     number = 46 if product == "coffee" else 6
-    assert decide("bob", product, number, small_rules(Policy(thresholds=thresholds)))[3] == until
+    assert decide("bob", product, number, Policy(thresholds=thresholds))[3] == until
 
 
 def test_a_threshold_of_the_policy_ends_for_good() -> None:
     """What one in twenty buys again is gone for good only below the threshold."""
-    rules = small_rules(Policy(thresholds={"repurchase_threshold": 0.04}))
+    policy = Policy(thresholds={"repurchase_threshold": 0.04})
     # Now the coat is due like coffee, after 30.5 days; its group and type last.
-    assert decide("ann", "coat-navy-50", 20, rules) == (True, "purchased", 0, 282.5, "product")
+    assert decide("ann", "coat-navy-50", 20, policy) == (True, "purchased", 0, 282.5, "product")
     both = {"repurchase_threshold": 0.6}
-    assert decide("ann", "coffee", 81, small_rules(Policy(thresholds=both)))[3] is not None
-    assert decide("bob", "coffee", 81, small_rules(Policy(thresholds=both)))[3] is None
+    assert decide("ann", "coffee", 81, Policy(thresholds=both))[3] is not None
+    assert decide("bob", "coffee", 81, Policy(thresholds=both))[3] is None
 
 
 def test_the_return_cooldown_is_the_policys() -> None:
     """Dot's tie stays away as long as the shop says."""
-    rules = small_rules(Policy(thresholds={"return_cooldown_days": 5}))
-    assert decide("dot", "tie", 36, rules) == (True, "returned", 35, 40, "rule")
-    assert decide("dot", "tie", 40, rules) == NOT
+    policy = Policy(thresholds={"return_cooldown_days": 5})
+    assert decide("dot", "tie", 36, policy) == (True, "returned", 35, 40, "rule")
+    assert decide("dot", "tie", 40, policy) == NOT
 
 
 def test_rules_for_types_by_number() -> None:
