@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -447,9 +448,9 @@ def test_models_are_listed_chosen_and_shown(shop: Path, run: Run) -> None:
     lines = run("models", "list", "--models", "m").out.splitlines()
     assert lines[0].split() == ["version", "as_of", "products", "orders"]
     assert lines[1].startswith(f"*  {first} ")
-    assert lines[2].split()[0] == second
+    assert lines[2].split() == [second, "2025-09-18T00:00:00.000001Z", "4", "120"]
     shown = json.loads(run("models", "show", second, "--models", "m").out)
-    assert (shown["version"], shown["metrics"]["orders"]) == (second, 120)
+    assert (shown["version"], shown["counts"]["orders"]) == (second, 120)
 
 
 def test_keys_are_created_listed_and_revoked(run: Run) -> None:
@@ -576,6 +577,13 @@ def test_no_command_is_help(run: Run) -> None:
     told = run("--help")
     assert told.code == 0
     assert all(name in told.out for name in ("train", "suppress", "models", "import", "keys"))
+
+
+def test_it_runs_as_a_module(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m personalize` is the same command, and ends with its exit code."""
+    monkeypatch.setattr(sys, "argv", ["personalize", "dance"])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_module("personalize", run_name="__main__")
 
 
 def test_the_installed_command_answers() -> None:
