@@ -144,7 +144,7 @@ class EngineConfig:
     min_customers: int = 3
     half_life_days: float = 180.0
     n_neighbours: int = 100
-    ridge: float = 300.0
+    ridge: float = 500.0
     ridge_share: float = 0.3
     demand_window_days: float = 7.0
     demand_exponent: float = 1.0

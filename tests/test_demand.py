@@ -1,0 +1,92 @@
+"""How wanted each product is now, against its own past."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personalize.config import EngineConfig
+from personalize.demand import Demand
+from personalize.times import DAY
+
+AS_OF = 100 * DAY
+
+
+def fit(lines: list[tuple[int, float]], n_products: int = 3, **config: float) -> Demand:
+    """Return the demand of lines given as (product, days before now)."""
+    nums = np.array([num for num, _ in lines], dtype=np.int32)
+    times = np.array([AS_OF - int(days * DAY) for _, days in lines], dtype=np.int64)
+    settings = {"demand_window_days": 7.0, "demand_exponent": 1.0, **config}
+    return Demand.fit(nums, times, n_products, EngineConfig(**settings), AS_OF)  # type: ignore[arg-type]
+
+
+def test_the_factor_worked_by_hand() -> None:
+    """Share of the fading sales now over the share of all sales, half a line of doubt on both."""
+    # now: product 0 has 1/2 + 1/4, product 1 has 1/4; together 1. Ever: 2 of 3 and 1 of 3 lines.
+    found = fit([(0, 7), (0, 14), (1, 14)])
+    np.testing.assert_allclose(
+        found.factors,
+        [(3 / 4 + 1 / 2) / (2 / 3 + 1 / 2), (1 / 4 + 1 / 2) / (1 / 3 + 1 / 2), 1.0],
+        rtol=1e-6,
+    )
+    np.testing.assert_allclose(
+        found.popularity, [(3 / 4 + 1 / 3) / 1.5, (1 / 4 + 1 / 6) / 1.5, 0.0], rtol=1e-6
+    )
+
+
+def test_exponent_zero_switches_it_off() -> None:
+    """With exponent 0 every factor is 1."""
+    assert fit([(0, 1), (1, 90)], demand_exponent=0.0).factors.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_exponent_is_a_power() -> None:
+    """Exponent 2 squares the factors."""
+    lines = [(0, 1.0), (0, 50.0), (1, 2.0), (2, 80.0)]
+    np.testing.assert_allclose(
+        fit(lines, demand_exponent=2.0).factors, fit(lines).factors ** 2, rtol=1e-5
+    )
+
+
+def test_a_rare_product_does_not_explode() -> None:
+    """One sale today moves a product without a past less than a tenfold rise of a common one."""
+    common = [(0, 60.0)] * 100 + [(0, 1.0)] * 10 + [(1, 60.0)] * 1000
+    found = fit([*common, (2, 0.5)])
+    assert 1.0 < found.factors[2] < found.factors[0]
+
+
+def test_no_sale_at_all_is_demand_as_ever() -> None:
+    """Without a line every factor is 1 and nothing is popular."""
+    found = fit([], n_products=2)
+    assert found.factors.tolist() == [1.0, 1.0]
+    assert found.popularity.tolist() == [0.0, 0.0]
+
+
+def test_arrays_come_back_the_same() -> None:
+    """What `arrays` gives makes the same demand."""
+    found = fit([(0, 1), (1, 9)])
+    again = Demand.from_arrays(found.arrays())
+    assert again.arrays().keys() == {"factors", "popularity"}
+    for name, array in found.arrays().items():
+        assert again.arrays()[name].tobytes() == array.tobytes()
+        assert array.dtype == np.float32
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.floats(0.001, 3000)), max_size=30),
+    st.floats(1, 365),
+    st.floats(0, 4),
+)
+def test_demand_is_finite_and_shares_sum_to_one(
+    lines: list[tuple[int, float]], window: float, exponent: float
+) -> None:
+    """Every factor is above 0 and finite; the shares sum to 1; the order of lines is irrelevant."""
+    found = fit(lines, 5, demand_window_days=window, demand_exponent=exponent)
+    assert np.isfinite(found.factors).all()
+    assert (found.factors > 0).all()
+    assert (found.popularity >= 0).all()
+    if lines:
+        assert found.popularity.sum() == pytest.approx(1.0, abs=1e-5)
+    backwards = fit(lines[::-1], 5, demand_window_days=window, demand_exponent=exponent)
+    np.testing.assert_allclose(backwards.factors, found.factors, rtol=1e-5)
