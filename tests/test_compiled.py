@@ -1,10 +1,18 @@
-"""Compiled loops: what is cached on disk is what the code says now."""
+"""Compiled loops: only when called, once, and cached as what the code says now."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+from personalize.compiled import compiled
 
 LOOP = """
 import numpy as np
@@ -41,3 +49,104 @@ def test_a_cached_loop_follows_what_it_calls(tmp_path: Path) -> None:
         )
         printed.append(int(done.stdout))
     assert printed == [2, 0, -6]
+
+
+def total(values: Any) -> float:
+    """Return the sum."""
+    found = 0.0
+    for value in values:
+        found += value
+    return found
+
+
+def half(value: float) -> float:
+    """Return half."""
+    return value / 2
+
+
+def quarter(value: float) -> float:
+    """Return a quarter."""
+    return half(half(value))
+
+
+def quarters(values: Any) -> float:
+    """Return the sum of quarters."""
+    found = 0.0
+    for value in values:
+        found += quarter(value)
+    return found
+
+
+VALUES = np.array([0.1, 0.2, 0.3])
+
+
+def test_importing_the_package_imports_no_numba() -> None:
+    """A serving process never pays for the compiler."""
+    code = "import sys, personalize, personalize.association; print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_loop_is_compiled_when_first_called() -> None:
+    """Before the first call nothing is compiled; the plain function is there all along."""
+    fast = compiled(total)
+    assert (fast.py, fast.__name__, fast.__doc__) == (total, "total", "Return the sum.")
+    assert fast.py(VALUES) == total(VALUES)
+    assert not fast.is_ready
+    assert fast(VALUES) == total(VALUES)
+    assert fast.is_ready
+
+
+def test_a_loop_may_call_plain_functions() -> None:
+    """What a loop uses is compiled with it, in order; one may call an earlier one."""
+    assert compiled(quarters, (half, quarter))(VALUES) == quarters(VALUES)
+
+
+def test_a_loop_is_wrapped_once_by_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that call at the same time share one compilation."""
+    wrapped: list[Any] = []
+    start = threading.Barrier(8)
+
+    def njit(**_: Any) -> Any:
+        return lambda py: wrapped.append(py) or py
+
+    def call() -> None:
+        start.wait()
+        fast(VALUES)
+
+    monkeypatch.setattr(numba, "njit", njit)
+    fast = compiled(total)
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrapped == [total]
+
+
+def test_without_a_folder_for_the_cache_it_compiles_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where numba finds no folder to write to, the loop is compiled in memory."""
+    asked: list[bool] = []
+
+    def njit(*, cache: bool, nogil: bool) -> Any:
+        def wrap(py: Any) -> Any:
+            asked.append(cache)
+            if cache:
+                raise RuntimeError("cannot cache function 'total': no locator available")
+            return py
+
+        return wrap
+
+    monkeypatch.setattr(numba, "njit", njit)
+    assert compiled(total)(VALUES) == total(VALUES)
+    assert asked == [True, False]
+
+
+def test_two_threads_that_meet_in_the_lock_compile_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waited for the lock finds the loop compiled."""
+    fast = compiled(total)
+    fast(VALUES)
+    monkeypatch.setattr(numba, "njit", None)
+    assert fast._compile()(VALUES) == total(VALUES)
