@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any, Final, Self
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
