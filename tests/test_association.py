@@ -14,14 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personalize import association
-from personalize.association import DAMPING_ORDERS, POWER, Association
+from personalize.association import Association, counting, ridge, together
+from personalize.association.scoring import POWER
+from personalize.association.together import DAMPING_ORDERS
 from personalize.config import EngineConfig
 from personalize.interactions import Interactions
 from personalize.times import DAY
 
 AS_OF = 1000 * DAY
-COMPILED = (association._pair_rows, association._ridge_rows)
+COMPILED = ((counting, counting.pair_rows), (ridge, ridge.ridge_rows))
 
 Log = list[tuple[int, float, set[int]]]
 """Orders as (customer or -1, days before now, products)."""
@@ -38,8 +39,9 @@ LOGS = st.lists(
 def _plain_loops() -> Any:
     """Run the loops by the interpreter: small logs are not worth compiling."""
     with pytest.MonkeyPatch.context() as patch:
-        for loop in COMPILED:
-            patch.setattr(association, loop.__name__, loop.py)
+        for module, loop in COMPILED:
+            patch.setattr(module, loop.__name__, loop.py)
+        patch.setattr(ridge, "TARGETS_PER_NEIGHBOUR", 7)  # no row of small logs is cut
         yield
 
 
@@ -89,6 +91,7 @@ def customers_of_pairs(log: Log, *, by_order: bool) -> dict[tuple[int, int], set
     return found
 
 
+@settings(deadline=None)
 @given(LOGS, st.integers(1, 4), st.floats(10, 400))
 def test_together_equals_a_double_loop_over_baskets(log: Log, least: int, half_life: float) -> None:
     """Chance, support and lift of every pair are those of a double loop over the orders."""
@@ -148,11 +151,11 @@ def test_an_order_of_ages_ago_still_counts_for_its_own() -> None:
     assert (found.together_weights > 0).all()
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(LOGS, st.integers(1, 3), st.integers(1, 7), st.sampled_from([0.003, 1.37, 20.77]))
-def test_next_equals_the_dense_ridge(log: Log, least: int, keep: int, ridge: float) -> None:
+def test_next_equals_the_dense_ridge(log: Log, least: int, keep: int, penalty: float) -> None:
     """The weights of each product solve the ridge on its nearest; rare pairs count as 0."""
-    found = fit(log, min_customers=least, n_neighbours=keep, ridge=ridge)
+    found = fit(log, min_customers=least, n_neighbours=keep, ridge=penalty)
     owned = np.zeros((6, 7))
     for customer, _, products in log:
         if customer >= 0:
@@ -166,12 +169,12 @@ def test_next_equals_the_dense_ridge(log: Log, least: int, keep: int, ridge: flo
     for target in range(7):
         near = np.lexsort((np.arange(7), -cosine[target]))[:keep]
         near = near[gram[target, near] > 0]
-        penalty = ridge
+        grown = penalty
         while True:
-            small = gram[np.ix_(near, near)] + np.diag(sizes[near] + penalty)
+            small = gram[np.ix_(near, near)] + np.diag(sizes[near] + grown)
             if not len(near) or np.linalg.eigvalsh(small)[0] > 1e-9:
                 break
-            penalty *= 2
+            grown *= 2
         solved = np.linalg.solve(small, gram[near, target])
         expected |= {(int(n), target): w for n, w in zip(near, solved, strict=True)}
     weights = table(found.next_indptr, found.next_nums, found.next_weights)
@@ -207,6 +210,7 @@ def test_the_ridge_grows_where_rare_pairs_leave_a_matrix_unsolvable() -> None:
     assert [weights[source, 3] for source in range(3)] == pytest.approx(expected.tolist(), rel=1e-4)
 
 
+@settings(deadline=None)
 @given(LOGS, st.integers(1, 5), st.integers(1, 7))
 def test_no_stored_pair_was_made_by_too_few_customers(log: Log, least: int, keep: int) -> None:
     """Privacy: both tables name only pairs made by at least `min_customers` customers."""
@@ -229,6 +233,7 @@ def test_one_customer_who_repeats_a_pair_does_not_make_it_common() -> None:
     assert found.next_nums.tolist() == []
 
 
+@settings(deadline=None)
 @given(LOGS, st.integers(1, 4))
 def test_rows_stand_by_weight_then_number(log: Log, keep: int) -> None:
     """Every row is sorted by weight descending, then number, and is of limited length."""
@@ -243,24 +248,26 @@ def test_rows_stand_by_weight_then_number(log: Log, keep: int) -> None:
             assert row == sorted(row)
 
 
+@settings(deadline=None)
 @given(LOGS, st.integers(1, 8))
 def test_the_strongest_pairs_are_kept(log: Log, keep: int) -> None:
     """Of each row the `keep` pairs strongest by weight x scale stay, ties by number."""
     baskets = interactions(log)
     scale = 1.0 / np.array([1.0, 2.0, 2.0, 3.0, 1.0, 5.0, 1.0])
-    indptr, nums, weights, counts = association._pairs(
-        baskets.basket_indptr, baskets.basket_products, np.ones(baskets.n_baskets),
-        baskets.basket_customer, scale, 1, keep,
-    )  # fmt: skip
-    together = Counter(
-        pair for _, _, products in log for pair in itertools.permutations(products, 2)
+    groups = counting.Groups(
+        baskets.basket_indptr,
+        baskets.basket_products,
+        baskets.basket_customer,
+        np.ones(baskets.n_baskets),
     )
+    indptr, nums, counts, weights = counting.strongest_pairs(groups, scale, 1, keep)
+    pairs = Counter(pair for _, _, products in log for pair in itertools.permutations(products, 2))
     for a in range(7):
-        row = [(-together[a, c] * scale[c], c) for c in range(7) if together[a, c]]
+        row = [(-pairs[a, c] * scale[c], c) for c in range(7) if pairs[a, c]]
         span = slice(indptr[a], indptr[a + 1])
         assert nums[span].tolist() == [c for _, c in sorted(row)[:keep]]
         assert weights[span].tolist() == counts[span].tolist()
-        assert counts[span].tolist() == [together[a, c] for c in nums[span]]
+        assert counts[span].tolist() == [pairs[a, c] for c in nums[span]]
 
 
 def test_the_ridge_has_its_share_of_complements() -> None:
@@ -268,10 +275,12 @@ def test_the_ridge_has_its_share_of_complements() -> None:
     log: Log = [(c, 1, {0, 1} if c % 3 else {0, 2}) for c in range(9)]
     plain, mixed = fit(log, 3), fit(log, 3, ridge_share=0.25)
     chance = table(plain.together_indptr, plain.together_nums, plain.together_weights)
-    ridge = table(plain.next_indptr, plain.next_nums, plain.next_weights)
+    weights = table(plain.next_indptr, plain.next_nums, plain.next_weights)
     found = table(mixed.together_indptr, mixed.together_nums, mixed.together_weights)
     doubt = 9 / (9 + DAMPING_ORDERS)
-    assert found[0, 1] == pytest.approx(0.75 * chance[0, 1] + 0.25 * doubt * ridge[0, 1], rel=1e-5)
+    assert found[0, 1] == pytest.approx(
+        0.75 * chance[0, 1] + 0.25 * doubt * weights[0, 1], rel=1e-5
+    )
 
 
 def test_complements_below_zero_are_dropped() -> None:
@@ -286,6 +295,7 @@ def test_complements_below_zero_are_dropped() -> None:
     assert len(mixed.together_nums) == mixed.together_indptr[-1]
 
 
+@settings(deadline=None)
 @given(LOGS)
 def test_the_same_log_makes_the_same_bytes(log: Log) -> None:
     """Neither a second fit nor the number of threads changes a byte."""
@@ -306,8 +316,8 @@ def test_compiled_loops_give_what_plain_ones_give() -> None:
     ]
     plain = fit(log, 30, min_customers=2, n_neighbours=8, ridge_share=0.3).arrays()
     with pytest.MonkeyPatch.context() as patch:
-        for loop in COMPILED:
-            patch.setattr(association, loop.__name__, loop)
+        for module, loop in COMPILED:
+            patch.setattr(module, loop.__name__, loop)
         fast = fit(log, 30, min_customers=2, n_neighbours=8, ridge_share=0.3).arrays()
     for name, array in plain.items():
         assert array.tobytes() == fast[name].tobytes(), name
@@ -315,7 +325,7 @@ def test_compiled_loops_give_what_plain_ones_give() -> None:
 
 def test_a_very_large_order_pairs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """An order of more than `MAX_ROW` products is left out of the pairs, not of the totals."""
-    monkeypatch.setattr(association, "MAX_ROW", 2)
+    monkeypatch.setattr(together, "MAX_ROW", 2)
     found = fit([(0, 180, {0, 1}), (1, 180, {0, 1, 2})], 3, half_life_days=180)
     weights = table(found.together_indptr, found.together_nums, found.together_weights)
     share = (1 / math.sqrt(2)) / (1 / math.sqrt(2) + 1 / math.sqrt(3))
@@ -326,14 +336,29 @@ def test_of_a_customer_with_everything_the_latest_products_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The ridge sees the `MAX_ROW` products bought latest; equal times, the smaller number."""
-    monkeypatch.setattr(association, "MAX_ROW", 2)
+    monkeypatch.setattr(ridge, "MAX_ROW", 2)
     log: Log = [(0, 30, {1}), (0, 20, {3, 4}), (0, 10, {2}), (1, 5, {0, 2})]
     found = fit(log, 5)
     pairs = set(table(found.next_indptr, found.next_nums, found.next_weights))
     assert pairs == {(2, 3), (3, 2), (0, 2), (2, 0)}
 
 
-def tables(together: Any, following: Any, n_products: int) -> Association:
+def test_what_everybody_owns_keeps_its_largest_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long row of `next` is cut to the largest weights of either sign."""
+    log: Log = [(c, 1, {0, 1 + c % 3, 4 + c % 2}) for c in range(5)] + [(5, 1, {4, 5, 6})]
+    whole = fit(log, n_neighbours=2)
+    monkeypatch.setattr(ridge, "TARGETS_PER_NEIGHBOUR", 1)
+    cut = fit(log, n_neighbours=2)
+    weights = table(whole.next_indptr, whole.next_nums, whole.next_weights)
+    expected = {}
+    for source in range(7):
+        row = [(-abs(w), target) for (s, target), w in weights.items() if s == source]
+        expected |= {(source, target): weights[source, target] for _, target in sorted(row)[:2]}
+    assert np.diff(whole.next_indptr).max() > 2
+    assert table(cut.next_indptr, cut.next_nums, cut.next_weights) == expected
+
+
+def tables(goes_with: Any, following: Any, n_products: int) -> Association:
     """Return tables of hand-written {row: [(number, weight), ...]}; support 10 x row + number."""
 
     def csr(rows: Any) -> tuple[Any, Any, Any]:
@@ -345,7 +370,7 @@ def tables(together: Any, following: Any, n_products: int) -> Association:
             np.array([weight for _, weight in pairs], dtype=np.float32),
         )
 
-    indptr, nums, weights = csr(together)
+    indptr, nums, weights = csr(goes_with)
     support = (10 * np.repeat(np.arange(n_products), np.diff(indptr)) + nums).astype(np.int32)
     return Association(
         indptr, nums, weights, support, (support / 10).astype(np.float32), *csr(following)
@@ -414,21 +439,22 @@ def test_nothing_to_go_by_is_no_candidate(asked: list[int]) -> None:
         assert [len(array) for array in found] == [0] * 5
 
 
+@settings(deadline=None)
 @given(LOGS, st.sets(st.integers(0, 6)))
 def test_scores_equal_a_plain_sum(log: Log, asked: set[int]) -> None:
     """Both scores are those of a loop over dictionaries, candidates ascending by number."""
     found = fit(log, ridge_share=0.3)
     nums = np.array(sorted(asked), dtype=np.int64)
-    together = table(found.together_indptr, found.together_nums, found.together_weights)
+    goes_with = table(found.together_indptr, found.together_nums, found.together_weights)
     following = table(found.next_indptr, found.next_nums, found.next_weights)
-    powers = {c: sum(together.get((a, c), 0.0) ** POWER for a in asked) for c in range(7)}
+    powers = {c: sum(goes_with.get((a, c), 0.0) ** POWER for a in asked) for c in range(7)}
     answer = found.complement_scores(nums)
     expected = {c: total ** (1 / POWER) for c, total in powers.items() if total > 0}
     got = dict(zip(answer.nums.tolist(), answer.scores.tolist(), strict=True))
     assert got == pytest.approx(expected)
     assert answer.nums.tolist() == sorted(expected)
     for num, because in zip(answer.nums.tolist(), answer.because.tolist(), strict=True):
-        assert together[because, num] == max(together.get((a, num), 0.0) for a in asked)
+        assert goes_with[because, num] == max(goes_with.get((a, num), 0.0) for a in asked)
     answer = found.next_scores(nums)
     for num in range(7):
         total = sum(following.get((a, num), 0.0) for a in sorted(asked))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personalize.config import EngineConfig
@@ -73,6 +73,7 @@ def test_arrays_come_back_the_same() -> None:
         assert array.dtype == np.float32
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.floats(0.001, 3000)), max_size=30),
     st.floats(1, 365),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personalize.interactions import Interactions, kept_lines, number_products, product_nums
@@ -133,6 +133,7 @@ def test_no_order_is_no_row(orders: Orders) -> None:
     assert len(number_products(none)) == 0
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(-1, 4), st.integers(0, 30), st.sets(st.integers(0, 6), max_size=5)),

@@ -1,0 +1,189 @@
+"""Pairs of products counted over baskets or customers, rare ones left out.
+
+The one place where pairs are counted: whatever names two products comes through the threshold of
+different customers here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from personalize.compiled import compiled
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+MAX_ROW: Final = 1_000
+"""Products of one order or customer that pairs are counted from. A larger order says nothing of
+what goes with what and is left out; of a customer's products the latest count. It bounds the work
+that one reseller makes."""
+_BLOCK: Final = 4_000_000
+
+
+class Groups(NamedTuple):
+    """Baskets or customers x products; groups ascend by customer."""
+
+    indptr: Array
+    products: Array
+    customer: Array
+    weight: Array | None
+    """None: each weighs 1, so that its pairs are merely counted."""
+
+
+@compiled
+def pair_rows(
+    start: int, stop: int, of_indptr: Array, of_groups: Array, indptr: Array, products: Array,
+    weight: Array, customer: Array, scale: Array, min_customers: int,
+    nums: Array, weights: Array, counts: Array, lengths: Array,
+) -> None:  # fmt: skip
+    """Write the strongest pairs of products `start` to `stop`, counted over groups.
+
+    A group is a basket or a customer; groups ascend by customer. Row i of `nums`, `weights`
+    (summed group weights) and `counts` (groups) holds ``lengths[i]`` pairs of product start + i,
+    by weight x scale descending, then number.
+    """
+    n_products = len(scale)
+    keep = nums.shape[1]
+    total = np.zeros(n_products)
+    n_groups = np.zeros(n_products, np.int32)
+    n_customers = np.zeros(n_products, np.int32)
+    last_customer = np.zeros(n_products, np.int32)
+    touched = np.empty(n_products, np.int32)
+    heap = np.empty(keep + 1, np.int32)  # the weakest of the strongest is at its root
+    strength = np.empty(keep + 1)
+    for a in range(start, stop):
+        row = a - start
+        n_touched = 0
+        for i in range(of_indptr[a], of_indptr[a + 1]):
+            group = of_groups[i]
+            who = customer[group]
+            of_group = weight[group]
+            for j in range(indptr[group], indptr[group + 1]):
+                c = products[j]
+                if n_groups[c] == 0:
+                    touched[n_touched] = c
+                    n_touched += 1
+                    n_customers[c] = 1
+                elif last_customer[c] != who:
+                    n_customers[c] += 1
+                last_customer[c] = who
+                n_groups[c] += 1
+                total[c] += of_group
+        size = 0
+        for step in range(n_touched + keep):
+            if step < n_touched:  # take it in, unless it is too rare or too weak
+                c = touched[step]
+                if c == a or n_customers[c] < min_customers:
+                    continue
+                value = total[c] * scale[c]
+                if size < keep:  # sift up from the end
+                    place = size
+                    size += 1
+                    while place > 0:
+                        above = (place - 1) >> 1
+                        if strength[above] < value or (
+                            strength[above] == value and heap[above] > c
+                        ):
+                            break
+                        heap[place] = heap[above]
+                        strength[place] = strength[above]
+                        place = above
+                    heap[place] = c
+                    strength[place] = value
+                    continue
+                if value < strength[0] or (value == strength[0] and c > heap[0]):
+                    continue
+            else:  # hand out the weakest left, from the end of the row
+                if step == n_touched:
+                    lengths[row] = size
+                if size == 0:
+                    break
+                size -= 1
+                out = heap[0]
+                nums[row, size] = out
+                weights[row, size] = total[out]
+                counts[row, size] = n_groups[out]
+                c = heap[size]
+                value = strength[size]
+            place = 0  # sift down from the root
+            while True:
+                below = 2 * place + 1
+                if below >= size:
+                    break
+                if below + 1 < size and (
+                    strength[below + 1] < strength[below]
+                    or (strength[below + 1] == strength[below] and heap[below + 1] > heap[below])
+                ):
+                    below += 1
+                if value < strength[below] or (value == strength[below] and c > heap[below]):
+                    break
+                heap[place] = heap[below]
+                strength[place] = strength[below]
+                place = below
+            heap[place] = c
+            strength[place] = value
+        for i in range(n_touched):
+            total[touched[i]] = 0.0
+            n_groups[touched[i]] = 0
+
+
+def strongest_pairs(
+    groups: Groups, scale: Array, min_customers: int, keep: int
+) -> tuple[Array, Array, Array, Array]:
+    """Return the CSR of the `keep` strongest pairs: starts, numbers, counts, weights.
+
+    Strongest is by weight x scale. The weights are empty where groups have none.
+    """
+    n_products = len(scale)
+    keep = min(keep, n_products)
+    indptr, products, customer, weight = groups
+    of_indptr, of_groups = _transposed(indptr, products, n_products)
+    each = np.ones(len(customer)) if weight is None else weight
+
+    def work(start: int, stop: int) -> tuple[Array, ...]:
+        shape = (stop - start, keep)
+        nums, weights = np.empty(shape, np.int32), np.empty(shape)
+        counts, lengths = np.empty(shape, np.int32), np.zeros(stop - start, np.int64)
+        pair_rows(
+            start, stop, of_indptr, of_groups, indptr, products, each, customer, scale,
+            min_customers, nums, weights, counts, lengths,
+        )  # fmt: skip
+        used = np.arange(keep) < lengths[:, None]
+        return lengths, nums[used], counts[used], weights[used] if weight is not None else each[:0]
+
+    lengths, nums, counts, weights = in_blocks(work, n_products, keep)
+    return row_starts(lengths), nums, counts, weights
+
+
+def in_blocks(work: Callable[[int, int], tuple[Array, ...]], n_rows: int, width: int) -> Any:
+    """Return the concatenated answers of `work` on blocks of rows, in row order, by threads."""
+    n_threads = os.cpu_count() or 1
+    size = max(1, min(_BLOCK // max(width, 1), -(-n_rows // (4 * n_threads))))
+    starts = range(0, max(n_rows, 1), size)  # no rows are one empty block
+    with ThreadPoolExecutor(n_threads) as pool:
+        done = list(pool.map(lambda start: work(start, min(start + size, n_rows)), starts))
+    return tuple(np.concatenate(parts) for parts in zip(*done, strict=True))
+
+
+def _transposed(indptr: Array, nums: Array, n_columns: int) -> tuple[Array, Array]:
+    """Return row starts and row numbers of the transposed pattern, rows ascending."""
+    rows = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
+    return row_starts(np.bincount(nums, minlength=n_columns)), rows[np.argsort(nums, kind="stable")]
+
+
+def row_starts(counts: Array) -> Array:
+    """Return where each row starts, given its length: int64, shape (n_rows + 1,)."""
+    starts = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=starts[1:])
+    return starts
+
+
+def by_weight(indptr: Array, nums: Array, weights: Array, *more: Array) -> tuple[Array, ...]:
+    """Return a table whose rows ascend by number with its rows by weight descending instead."""
+    source = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
+    order = np.lexsort((-weights, source))  # stable: equal weights stay ascending by number
+    return indptr, nums[order], weights[order], *(array[order] for array in more)
