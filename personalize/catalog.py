@@ -15,6 +15,7 @@ import pandas as pd
 
 from personalize.errors import Problem
 from personalize.reading import ReadOptions
+from personalize.schema import normalise_type
 from personalize.shelf import gather_products, tidy_frame
 from personalize.tables import Rejects, Source
 
@@ -84,8 +85,12 @@ class Catalog:
 
     @classmethod
     def from_products(cls, products: Sequence[Product]) -> Self:
-        """Return the catalogue of some products; the last of one id counts."""
-        return cls(tidy_frame(list({p.product_id: p for p in products}.values())))
+        """Return the catalogue of some products; the last of one id counts.
+
+        Category paths come out in their one spelling.
+        """
+        by_id = {product.product_id: _in_one_spelling(product) for product in products}
+        return cls(tidy_frame(list(by_id.values())))
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -121,6 +126,12 @@ class Catalog:
         mine = self.frame[~self.frame["product_id"].isin(other.frame["product_id"])]
         both = [frame for frame in (mine, other.frame) if len(frame)]
         return Catalog(tidy_frame(pd.concat(both, ignore_index=True))) if both else Catalog.empty()
+
+
+def _in_one_spelling(product: Product) -> Product:
+    if product.product_type is None:
+        return product
+    return product._replace(product_type=normalise_type(product.product_type) or None)
 
 
 def read_catalog(

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import Any, Self
 
 from personalize.errors import InvalidConfigError
@@ -30,7 +31,7 @@ class Range:
         InvalidConfigError
             With the field, the value and the range.
         """
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not is_number or not self.low <= value <= self.high:  # NaN is never between
             raise InvalidConfigError(
                 f"{field}: {value!r} is not a number from {self.low:g} to {self.high:g}",
@@ -159,10 +160,12 @@ class EngineConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             RANGES[field.name].check(field.name, value)
-            if field.name in _WHOLE and not isinstance(value, int):
+            if field.name in _WHOLE and not isinstance(value, Integral):
                 raise InvalidConfigError(
                     f"{field.name}: {value!r} is not a whole number", field=field.name, value=value
                 )
+            plain = int(value) if field.name in _WHOLE else float(value)  # numpy's numbers too
+            object.__setattr__(self, field.name, plain)
 
     def to_dict(self) -> dict[str, float]:
         """Return every parameter by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -410,7 +411,22 @@ def plain_rows(
             above = plain_row(pooled(groups, group), as_of, parent, strength, "item_group")
         own = [buy for buy in buys if buy[1] == target]
         found.append(plain_row(own, as_of, above, strength, "product"))
-    return [*found, *kinds, everyone]
+    rows = [*found, *kinds, everyone]
+    if longest_follow_up(buys, as_of) < 88:  # too brief to say that anything is never bought again
+        rows = [row._replace(upper=1.0) for row in rows]
+    return rows
+
+
+def longest_follow_up(buys: Buys, as_of: float) -> float:
+    """Return the longest time from a purchase to the next of the same, or to the end."""
+    days: dict[tuple[int, int], set[int]] = {}
+    for customer, target, day, _ in buys:
+        days.setdefault((customer, target), set()).add(day)
+    return max(
+        later - earlier
+        for moments in days.values()
+        for earlier, later in itertools.pairwise([*sorted(moments), as_of])
+    )
 
 
 @settings(deadline=None, max_examples=80)
@@ -447,3 +463,10 @@ def test_a_plain_second_version_agrees(
     assert (np.diff(curves.bought_again, axis=1) >= 0).all()
     for low, high in ((0.1, 0.25), (0.25, 0.5), (0.5, 0.9)):
         assert (curves.gaps(low) <= curves.gaps(high)).all()
+
+
+def test_a_brief_history_never_says_never() -> None:
+    """Two hundred purchases that nobody repeated say nothing for good until followed 88 days."""
+    brief, longer = (fit(level_of(followed(days, 200))) for days in (87, 89))
+    assert (brief.upper == 1).all()
+    assert longer.upper[-1] < 0.05

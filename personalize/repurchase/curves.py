@@ -33,6 +33,9 @@ EDGES: Final = np.array([
 # fmt: on
 """Days; between two of them the hazard is taken as constant."""
 N_BINS: Final = len(EDGES) - 1
+_FOR_GOOD_BIN: Final = int(np.searchsorted(EDGES, 88))
+"""Unless a purchase was followed for EDGES[36] = 88 days, nothing can be said not to be bought
+again: every upper bound is 1."""
 _FOLLOWED_BIN: Final = 7
 """A purchase counts as evidence once it was followed for EDGES[7] days."""
 _UPPER: Final = 0.9
@@ -281,7 +284,10 @@ def fit_curves(level: Level, as_of: int, config: EngineConfig) -> Curves:
     if groups is not None:
         group_floor = _group_floor(table, groups, types, floors, strength)
         above = group_floor.of(groups, above)
-    return _stack([_shrink(table, above, strength, own), *floors], len(table.buyers))
+    curves = _stack([_shrink(table, above, strength, own), *floors], len(table.buyers))
+    if everyone.at_risk[0, _FOR_GOOD_BIN] > 0:
+        return curves
+    return replace(curves, upper=np.ones_like(curves.upper))  # too brief a history to say "never"
 
 
 def _group_floor(

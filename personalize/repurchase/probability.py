@@ -151,7 +151,7 @@ def target_features(occasions: Occasion, as_of: int, curves: Curves) -> Floats:
     for column, window in ((1, 30), (2, 14)):
         recent = occasions.at >= as_of - window * DAY
         sold = np.bincount(occasions.target[recent], minlength=n_rows)
-        out[:, column] = np.log((sold + 1.0) / (usual * window + 1.0))
+        out[:, column] = np.log((sold + 1.0) / (usual * min(window, days) + 1.0))
     return out
 
 

@@ -45,7 +45,7 @@ class ProductBody(Body):
         """Return it as the library's product."""
         fields = {name: getattr(self, name) for name in ProductBody.model_fields}
         if self.product_type is not None:
-            fields["product_type"] = pz.normalise_type(self.product_type)
+            fields["product_type"] = pz.normalise_type(self.product_type) or None
         return pz.Product(product_id, **fields)
 
 
