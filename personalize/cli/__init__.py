@@ -26,7 +26,6 @@ from personalize.version import __version__
 app = typer.Typer(
     name="personalize",
     help="Suppress what customers bought, and complement it, the same way in every channel.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -65,9 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with warnings_told():
-            code = app(spread(given), prog_name="personalize", standalone_mode=False)
+            code = app(spread(given) or ["--help"], prog_name="personalize", standalone_mode=False)
     except typer.TyperException as error:
-        fail(f"{error.format_message()} (personalize --help)".replace("\n", " "))
+        asked = getattr(getattr(error, "ctx", None), "command_path", "personalize")
+        fail(f"{error.format_message()}; see {asked} --help".replace(".; see", "; see"))
         return error.exit_code
     except PersonalizeError as error:
         fail(str(error).replace("\n", " "))

@@ -31,7 +31,7 @@ from personalize.tables import table_endings
 from personalize.tables.writing import write_batches
 from personalize.times import MISSING, to_datetime
 
-CUSTOMERS_AT_ONCE = 5_000
+CUSTOMERS_AT_ONCE = 10_000
 _TIME = pa.timestamp("us", "UTC")
 SUPPRESSIONS = pa.schema(
     [

@@ -13,7 +13,7 @@ from personalize.errors import InvalidConfigError
 from personalize.store import SCOPES, Store
 from personalize.times import to_micros, to_rfc3339
 
-app = typer.Typer(help="Create, list and revoke API keys of the service.", no_args_is_help=True)
+app = typer.Typer(help="Create, list and revoke API keys of the service.")
 StoreUrl = Annotated[str, typer.Option("--store", metavar="URL", help="The service's store.")]
 
 

@@ -12,9 +12,7 @@ from personalize.artifact import ModelsDirectory, read_manifest
 from personalize.cli.console import say, show
 from personalize.cli.options import ModelsFolder
 
-app = typer.Typer(
-    help="List trained versions, choose the one that is served, show one.", no_args_is_help=True
-)
+app = typer.Typer(help="List trained versions, choose the one that is served, show one.")
 VersionName = Annotated[str, typer.Argument(metavar="VERSION")]
 
 
