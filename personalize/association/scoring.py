@@ -181,6 +181,7 @@ class _Rows(NamedTuple):
 
 def _summed(nums: Array, weights: Array, n_products: int) -> tuple[Array, Array, Array]:
     """Return distinct numbers, their sums above 0, and the place of the largest part of each."""
+    nums = nums.astype(np.intp)  # once, not in each of the steps below
     sums = np.bincount(nums, weights=weights, minlength=n_products)
     found = np.flatnonzero(sums > 0.0)
     largest = np.full(n_products, -np.inf)
