@@ -352,22 +352,56 @@ class Plain(NamedTuple):
     repeat_rate: float
 
 
-def plain_row(buys: Buys, as_of: float, above: Plain, strength: float, basis: str) -> Plain:
+def plain_counts(buys: Buys, as_of: float, b: int) -> tuple[int, float]:
+    """Return who bought again in one bin, and who was still followed (lost ones half)."""
+    lives, low, high = spells(buys, as_of), EDGES[b], EDGES[b + 1]
+    bought = sum(1 for _, days, again in lives if again and low <= days < high)
+    lost = sum(1 for _, days, again in lives if not again and low <= days < high)
+    return bought, sum(1 for _, days, _ in lives if days >= low) - lost / 2
+
+
+def plain_alikeness(parts: list[Buys], as_of: float, whole: Plain, most: float) -> float:
+    """Return the share of `most` under which the counts of the parts are likeliest."""
+
+    def log_beta(a: float, b: float) -> float:
+        return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+    def likelihood(strength: float) -> float:
+        total = 0.0
+        for part in parts:
+            for b in range(N_BINS):
+                bought, at_risk = plain_counts(part, as_of, b)
+                if at_risk > 0:
+                    hazard = min(max(whole.hazard[b], 1e-9), 1 - 1e-9)
+                    yes, no = strength * hazard, strength * (1 - hazard)
+                    total += log_beta(yes + bought, no + at_risk - bought) - log_beta(yes, no)
+        return total
+
+    found = [likelihood(most * share) for share in (1.0, 0.5, 0.2, 0.1, 0.05, 0.02)]
+    best = max(found)
+    return (
+        most
+        * (1.0, 0.5, 0.2, 0.1, 0.05, 0.02)[
+            next(n for n, each in enumerate(found) if each >= best - 1e-6)
+        ]
+    )
+
+
+def plain_row(
+    buys: Buys, as_of: float, above: Plain, strength: float, basis: str, prior: float | None = None
+) -> Plain:
     """Return what purchases of one thing teach, with `above` as the prior."""
-    lives = spells(buys, as_of)
+    prior = strength if prior is None else prior
     hazard, found, at_risk_first, at_risk_week = [], 0.0, 0.0, 0.0
     for b in range(N_BINS):
-        low, high = EDGES[b], EDGES[b + 1]
-        bought = sum(1 for _, days, again in lives if again and low <= days < high)
-        lost = sum(1 for _, days, again in lives if not again and low <= days < high)
-        at_risk = sum(1 for _, days, _ in lives if days >= low) - lost / 2
-        events = bought + strength * above.hazard[b]
-        hazard.append(min(events / (at_risk + strength), 1 - 1e-9))
+        bought, at_risk = plain_counts(buys, as_of, b)
+        events = bought + prior * above.hazard[b]
+        hazard.append(min(events / (at_risk + prior), 1 - 1e-9))
         found += events
         at_risk_first = at_risk if b == 0 else at_risk_first
         at_risk_week = at_risk if b == 7 else at_risk_week
     total = -sum(math.log1p(-h) for h in hazard)
-    exposure = found / total if total > 0 else at_risk_first + strength
+    exposure = found / total if total > 0 else at_risk_first + prior
     bound = stats.gamma.ppf(0.9, found + 0.5) / exposure
     pairs = {(buy[0], buy[1]) for buy in buys}
     repeaters = sum(1 for p in pairs if len({b[2] for b in buys if b[:2] == p}) > 1)
@@ -398,19 +432,19 @@ def plain_rows(
     def pooled(parents: list[int], parent: int) -> Buys:
         return [buy for buy in buys if parents[buy[1]] == parent]
 
-    kinds = [
-        plain_row(pooled(types, num), as_of, everyone, strength, "product_type")
-        for num in range(n_types)
-    ]
+    of_types = [pooled(types, num) for num in range(n_types)]
+    weak = plain_alikeness(of_types, as_of, everyone, strength)
+    kinds = [plain_row(each, as_of, everyone, strength, "product_type", weak) for each in of_types]
     found = []
     for target, (group, kind) in enumerate(zip(groups, types, strict=True)):
-        above = kinds[kind] if kind >= 0 else everyone
+        above, prior = (kinds[kind], strength) if kind >= 0 else (everyone, weak)
         if group >= 0:
             of_group = [k for g, k in zip(groups, types, strict=True) if g == group and k >= 0]
-            parent = kinds[of_group[0]] if of_group else everyone
-            above = plain_row(pooled(groups, group), as_of, parent, strength, "item_group")
+            parent, to_it = (kinds[of_group[0]], strength) if of_group else (everyone, weak)
+            above = plain_row(pooled(groups, group), as_of, parent, strength, "item_group", to_it)
+            prior = strength
         own = [buy for buy in buys if buy[1] == target]
-        found.append(plain_row(own, as_of, above, strength, "product"))
+        found.append(plain_row(own, as_of, above, strength, "product", prior))
     rows = [*found, *kinds, everyone]
     if longest_follow_up(buys, as_of) < 88:  # too brief to say that anything is never bought again
         rows = [row._replace(upper=1.0) for row in rows]
@@ -470,3 +504,12 @@ def test_a_brief_history_never_says_never() -> None:
     brief, longer = (fit(level_of(followed(days, 200))) for days in (87, 89))
     assert (brief.upper == 1).all()
     assert longer.upper[-1] < 0.05
+
+
+def test_a_mixture_is_not_shrunken_to_its_middle() -> None:
+    """Coffee that everybody buys again says little of coats that nobody does, or hardly any."""
+    coffee = [(customer, 0, float(day), 1) for customer in range(60) for day in range(0, 700, 30)]
+    coats = [(customer, 1, float(100 + customer), 1) for customer in range(60)]
+    curves = fit(level_of([*coffee, *coats], n_targets=2), 720.0, curve_strength=20.0)
+    assert curves.upper[1] < 0.1
+    assert np.isfinite(curves.gaps(0.25)[0])

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
+from scipy.special import betaln, gammaincinv
 
 from personalize.config import EngineConfig
 from personalize.purchases import Occasion
@@ -39,6 +39,8 @@ again: every upper bound is 1."""
 _FOLLOWED_BIN: Final = 7
 """A purchase counts as evidence once it was followed for EDGES[7] days."""
 _UPPER: Final = 0.9
+_ALIKENESS: Final = np.array([1.0, 0.5, 0.2, 0.1, 0.05, 0.02])
+_MOST_PARTS: Final = 2_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,13 +203,17 @@ def _life_table(occasions: Occasion, as_of: int) -> _LifeTable:
 
 @dataclass(frozen=True, eq=False)
 class _Shrunken:
-    """One floor of the hierarchy, already shrunken towards the floor above it."""
+    """One floor of the hierarchy, already shrunken towards the floor above it.
+
+    ``strength`` is how many purchases the hazard counts for beside those of the floor below.
+    """
 
     hazard: Floats
     upper: Floats
     basis: NDArray[np.int8]
     usual_log_quantity: Floats
     repeat_rate: Floats
+    strength: Floats
 
     def of(self, parent: NDArray[np.int64], otherwise: _Shrunken) -> _Shrunken:
         """Return the row of each target's parent; those without one fall to `otherwise`."""
@@ -225,22 +231,49 @@ class _Shrunken:
 
 
 def _shrink(table: _LifeTable, above: _Shrunken, strength: float, basis: int) -> _Shrunken:
-    """Return discrete hazards with the floor above as `strength` purchases of prior evidence."""
-    events = table.events + strength * above.hazard
-    hazard = np.clip(events / np.maximum(table.at_risk + strength, 1e-9), 0.0, 1.0 - 1e-9)
+    """Return discrete hazards with the floor above as so many purchases of prior evidence."""
+    prior = above.strength[:, None]
+    events = table.events + prior * above.hazard
+    hazard = np.clip(events / np.maximum(table.at_risk + prior, 1e-9), 0.0, 1.0 - 1e-9)
     total = -np.log1p(-hazard).sum(axis=1)
     found = events.sum(axis=1)
-    followed = np.divide(found, total, out=table.at_risk[:, 0] + strength, where=total > 0)
+    followed = np.divide(found, total, out=table.at_risk[:, 0] + prior[:, 0], where=total > 0)
     bound = gammaincinv(found + 0.5, _UPPER) / np.maximum(followed, 1e-9)
     enough = table.at_risk[:, _FOLLOWED_BIN] >= max(strength, 1.0)
+    quantity = table.log_quantity + strength * above.usual_log_quantity
     return _Shrunken(
         hazard=hazard,
         upper=-np.expm1(-np.maximum(bound, total)),
         basis=np.where(enough, basis, above.basis).astype(np.int8),
-        usual_log_quantity=(table.log_quantity + strength * above.usual_log_quantity)
-        / (table.n_purchases + strength),
+        usual_log_quantity=quantity / (table.n_purchases + strength),
         repeat_rate=(table.repeaters + strength * above.repeat_rate) / (table.buyers + strength),
+        strength=np.full(len(hazard), strength),
     )
+
+
+def _alikeness(parts: _LifeTable, whole: _Shrunken, most: float) -> Floats:
+    """Return how much all says of each part: the most likely strength, up to `most`.
+
+    Empirical Bayes: the marginal likelihood of the parts' counts when each part's hazard is drawn
+    from a beta distribution around that of all (beta-binomial). Coffee and coats together say
+    little of either; a shop of one kind of thing says much.
+    """
+    known = np.argsort(-parts.at_risk[:, 0], kind="stable")[:_MOST_PARTS]
+    events, at_risk = parts.events[known], parts.at_risk[known]
+    hazard = np.broadcast_to(np.clip(whole.hazard, 1e-9, 1 - 1e-9), events.shape)
+    cells = at_risk > 0
+    events, others, hazard = events[cells], (at_risk - events)[cells], hazard[cells]
+    strengths = most * _ALIKENESS
+    likelihood = [
+        (
+            betaln(s * hazard + events, s * (1 - hazard) + others)
+            - betaln(s * hazard, s * (1 - hazard))
+        ).sum()
+        for s in strengths
+    ]
+    # Of equals (to six digits: sums of thousands of logs) the largest.
+    best = np.array(likelihood) >= max(likelihood) - 1e-6
+    return strengths[[int(np.argmax(best))]]
 
 
 _NOTHING = _Shrunken(
@@ -249,6 +282,7 @@ _NOTHING = _Shrunken(
     basis=np.array([DEFAULT], dtype=np.int8),
     usual_log_quantity=np.zeros(1),
     repeat_rate=np.full(1, 0.05),
+    strength=np.full(1, 1e-6),
 )
 
 
@@ -275,11 +309,12 @@ def fit_curves(level: Level, as_of: int, config: EngineConfig) -> Curves:
     weak = _shrink(everyone, _NOTHING, 1e-6, ALL)
     if everyone.at_risk[0, _FOLLOWED_BIN] < strength:
         weak = replace(weak, basis=np.array([DEFAULT], dtype=np.int8))
+    parts = table if types is None else table.pooled(types, level.n_types)
+    weak = replace(weak, strength=_alikeness(parts, weak, strength))
     floors = [weak]
     above = weak
     if types is not None:
-        pooled = table.pooled(types, level.n_types)
-        floors.insert(0, _shrink(pooled, weak, strength, PRODUCT_TYPE))
+        floors.insert(0, _shrink(parts, weak, strength, PRODUCT_TYPE))
         above = floors[0].of(types, weak)
     if groups is not None:
         group_floor = _group_floor(table, groups, types, floors, strength)
