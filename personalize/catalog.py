@@ -41,7 +41,7 @@ class Product(NamedTuple):
         return self.availability != "out_of_stock"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Catalog:
     """What is known of each product, one row each, frozen.
 
@@ -100,6 +100,9 @@ class Catalog:
     def _columns(self) -> list[list[Any]]:
         columns = (self.frame[name] for name in Product._fields)
         return [c.astype(object).where(c.notna(), None).tolist() for c in columns]
+
+    def __repr__(self) -> str:
+        return f"Catalog({len(self):,} products, {len(self.problems)} problems)"
 
     def __len__(self) -> int:
         return len(self.frame)

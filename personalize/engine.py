@@ -39,7 +39,7 @@ from personalize.view import View, check_k, check_moment
 _KEPT_VIEWS = 4
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Engine:
     """What was learned from order history, ready to answer; made by `fit` or `load`.
 
@@ -55,6 +55,14 @@ class Engine:
     _views: list[tuple[Policy | None, Catalog | None, View]] = field(
         default_factory=list, repr=False
     )
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        return (
+            f"Engine({self.model_version}, learned up to {to_rfc3339(self.as_of)} from "
+            f"{counts['lines']:,} lines of {counts['customers']:,} customers, "
+            f"{counts['products']:,} products)"
+        )
 
     # --- life ---
 
@@ -390,6 +398,8 @@ class Engine:
     ) -> list[Decision]:
         """Return the decision about each product for one customer; no table is built.
 
+        The state says which facts count: make it for the moment that is asked about.
+
         Parameters
         ----------
         state : PurchaseState
@@ -397,7 +407,17 @@ class Engine:
         as_of : moment
         policy : Policy, optional
         catalog : Catalog, optional
+
+        Raises
+        ------
+        InvalidConfigError
+            If `product_ids` is one text, or `as_of` no moment.
         """
+        if isinstance(product_ids, str):
+            raise InvalidConfigError(
+                f"product_ids: {product_ids!r} is one text; give a list of ids",
+                field="product_ids",
+            )
         return self.view(policy, catalog).decide(state, product_ids, to_micros(as_of))
 
     def explain(
@@ -428,6 +448,12 @@ class Engine:
 
 
 def _moment(orders: Orders, as_of: Moment | None) -> int:
+    """Return the moment a question is about; everything that takes orders passes here first."""
+    if not isinstance(orders, Orders):
+        raise InvalidOrdersError(
+            f"orders: {type(orders).__name__} is no Orders; make one with read_orders or "
+            "Orders.from_frame"
+        )
     if as_of is not None:
         return to_micros(as_of)
     return orders.newest + 1 if orders.newest != MISSING else 0

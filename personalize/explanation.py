@@ -123,15 +123,14 @@ def _pick(view: View, state: PurchaseState, num: int) -> dict[str, Any]:
     model = view.model
     if num >= view.space.n_model:
         return {"is_shown": bool(view.is_shown[num]), "because": [], "demand_factor": 1.0}
-    because = []
-    for seed in view.numbers(state.occasions).tolist():
-        if seed >= view.space.n_model or view.is_sensitive[seed]:
-            continue
-        scored = model.products.next_scores(np.array([seed]))
-        mine = np.flatnonzero(scored.nums == num)
-        if len(mine):
-            weight = float(scored.scores[mine[0]])
-            because.append({"product_id": view.space.ids[seed], "weight": weight})
+    owned = view.numbers(state.occasions)
+    seeds = owned[(owned < view.space.n_model)]
+    seeds = seeds[~view.is_sensitive[seeds]]
+    because = [
+        {"product_id": view.space.ids[seed], "weight": float(weight)}
+        for seed, weight in zip(seeds, model.products.next_parts(seeds, num), strict=True)
+        if weight
+    ]
     return {
         "is_shown": bool(view.is_shown[num]),
         "demand_factor": float(model.demand.factors[num]),

@@ -19,7 +19,7 @@ from personalize.association import Association
 from personalize.catalog import Catalog, Product
 from personalize.config import EngineConfig
 from personalize.demand import Demand
-from personalize.interactions import Interactions, number_products, product_nums
+from personalize.interactions import Interactions, kept_lines, number_products, product_nums
 from personalize.orders import Orders
 from personalize.products import ProductSpace
 from personalize.purchases import Occasion, Purchases
@@ -116,12 +116,7 @@ class Model:
     def refreshed(self, orders: Orders, as_of: int) -> Model:
         """Return the model with the demand of orders that are already cut at `as_of`."""
         ids = pa.array(self.space.ids, pa.large_string())
-        nums = product_nums(orders.product_ids, ids)
-        kept = np.flatnonzero(orders.kept)
-        line_num = np.asarray(nums)[orders.line_product[kept]]
-        line_time = orders.order_time[orders.line_order[kept]]
-        sold = line_num >= 0
-        demand = Demand.fit(line_num[sold], line_time[sold], len(ids), self.config, as_of)
+        demand = Demand.fit(*kept_lines(orders, ids), len(ids), self.config, as_of)
         levels = _levels(orders, self.space, ids)
         first, second, third = (
             old._replace(targets=target_features(new.occasions, as_of, old.curves))

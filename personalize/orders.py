@@ -30,7 +30,7 @@ Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Orders:
     """A set of orders and their lines, frozen; guests are orders of customer -1.
 
@@ -137,6 +137,12 @@ class Orders:
             df, options, timezone=timezone, returns=returns, not_products=not_products
         )
         return cls(**_canonical(fields))
+
+    def __repr__(self) -> str:
+        return (
+            f"Orders({self.n_lines:,} lines, {self.n_orders:,} orders, "
+            f"{self.n_customers:,} customers, {len(self.problems)} problems)"
+        )
 
     @property
     def n_orders(self) -> int:

@@ -387,6 +387,27 @@ def test_bad_arguments_say_what_and_where(engine: pz.Engine, orders: pz.Orders) 
         engine.suppress(orders, as_of="soon")
 
 
+def test_tables_that_are_not_orders_are_refused(engine: pz.Engine) -> None:
+    """A DataFrame where orders belong, or one id where a list does, says what to do."""
+    log = small_shop.frame()
+    with pytest.raises(pz.InvalidOrdersError, match="DataFrame is no Orders; make one with read"):
+        pz.Engine.fit(log)  # type: ignore[arg-type]
+    with pytest.raises(pz.InvalidOrdersError, match="is no Orders"):
+        engine.suppress(log)  # type: ignore[arg-type]
+    with pytest.raises(pz.InvalidConfigError, match="product_ids: 'tie' is one text"):
+        engine.decide(pz.PurchaseState.unknown("ann"), "tie", NOW)
+
+
+def test_values_show_themselves_in_one_line(engine: pz.Engine, orders: pz.Orders) -> None:
+    """A notebook shows sizes, never rows or customers."""
+    assert repr(engine) == (
+        f"Engine({engine.model_version}, learned up to 2026-03-22T00:00:00.000001Z from "
+        "22 lines of 5 customers, 11 products)"
+    )
+    assert repr(orders) == "Orders(22 lines, 14 orders, 5 customers, 0 problems)"
+    assert repr(engine.catalog) == "Catalog(11 products, 0 problems)"
+
+
 # --- explanations ---
 
 
