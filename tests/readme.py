@@ -1,7 +1,7 @@
 """The README's code and commands, run; ``make readme`` writes what they print into it.
 
-Versions and ids differ from run to run and are written as they stand here; numbers of an answer
-are written to three figures.
+Versions and ids differ from run to run and are written as they stand here; scores are written to
+three figures, prices and all else as they are.
 """
 
 from __future__ import annotations
@@ -117,10 +117,16 @@ def json_text(answer: Any) -> str:
 
 def _shown(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: PINNED.get(name, _shown(below)) for name, below in value.items()}
+        return {name: _shown_field(name, below) for name, below in value.items()}
     if isinstance(value, list):
         return [_shown(below) for below in value]
-    return float(f"{value:.3g}") if isinstance(value, float) else value
+    return value
+
+
+def _shown_field(name: str, value: Any) -> Any:
+    if name == "score":
+        return float(f"{value:.3g}")
+    return PINNED.get(name, _shown(value))
 
 
 def excerpt(told: str) -> str:

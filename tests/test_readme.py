@@ -60,6 +60,12 @@ def test_curl_answers_what_it_says(http: httpx.Client) -> None:
         assert json_text(curl(command.text, http)) == answer.text, "make readme"
 
 
+def test_only_scores_are_rounded() -> None:
+    """A price stands in the README as the service says it; a score to three figures."""
+    told = json_text({"items": [{"score": 0.123456, "price": 25.95, "model_version": "x"}]})
+    assert '"score": 0.123, "price": 25.95, "model_version": "2026-' in told
+
+
 def test_a_put_order_counts_in_the_next_answer(http: httpx.Client) -> None:
     """After the README's order, its product is suppressed as purchased."""
     put = _under("Over HTTP")[-2].text
