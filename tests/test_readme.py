@@ -90,6 +90,8 @@ def test_the_commands_run(
         assert main(arguments) == 0, capsys.readouterr().err
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {"data", "models", "suppressions.csv", "recommendations.csv"}
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {"models/", "/suppressions.csv", "/recommendations.csv"} <= set(ignored)
 
 
 def test_the_make_commands_exist() -> None:
