@@ -159,6 +159,26 @@ def test_train_from_a_store_learns_up_to_now(shop: Path, run: Run) -> None:
     assert "coat-grey" in engine.catalog
 
 
+def test_training_on_an_old_store_says_so(shop: Path, run: Run) -> None:
+    """From a store the orders are told as from files; days without orders name the `--as-of`."""
+    train = ("train", "--store", f"sqlite:///{shop}/shop.db", "--models", "m")
+    told = run(*train)
+    assert "orders: 195 lines in 120 orders of 30 customers, 4 products, 2025-06-01" in told.err
+    assert "warning: the newest order is 164 days old, and the days since count" in told.err
+    moment = "2025-09-18T00:00:01Z"
+    assert f"give --as-of {moment}\n" in told.err
+    assert "warning" not in run(*train, "--as-of", moment).err
+
+
+def test_training_on_a_fresh_store_warns_of_nothing(
+    shop: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two days without an order are no reason to warn."""
+    monkeypatch.setattr(training, "now", lambda: dt.datetime(2025, 9, 20, tzinfo=dt.UTC))
+    told = run("train", "--store", f"sqlite:///{shop}/shop.db", "--models", "m")
+    assert (told.code, "warning" in told.err) == (0, False)
+
+
 def test_a_catalogue_file_is_laid_over_the_store_s(shop: Path, run: Run) -> None:
     """`--store` with `--catalog` trains with the store's products, the file's in front."""
     Path("new.csv").write_text("product_id,title\ntie,Silk tie\n", encoding="utf-8")

@@ -94,8 +94,7 @@ class Reading:
                 not_products=self.not_products,
                 progress=advance,
             )
-        tell(_orders_line(orders))
-        tell(_returns_line(orders, self.returns))
+        tell_orders(orders, self.returns)
         self._report(orders.problems, orders.rejected, "orders")
         return orders
 
@@ -131,6 +130,12 @@ class Reading:
         if what == "orders":
             return self.rejects
         return self.rejects.with_name(f"{what}-{self.rejects.name}")
+
+
+def tell_orders(orders: Orders, returns: str = "columns") -> None:
+    """Say on stderr what orders hold: lines, orders, customers, days, returns."""
+    tell(_orders_line(orders))
+    tell(_returns_line(orders, returns))
 
 
 def customer_ids(file: Path | None) -> list[str] | None:

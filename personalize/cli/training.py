@@ -11,12 +11,15 @@ import typer
 from personalize.artifact import ModelsDirectory
 from personalize.catalog import Catalog
 from personalize.cli import options
-from personalize.cli.console import progress, say, tell
+from personalize.cli.console import progress, say, tell, warn
 from personalize.cli.present import now
-from personalize.cli.reading import Reading
+from personalize.cli.reading import Reading, tell_orders
 from personalize.engine import Engine
 from personalize.orders import Orders
 from personalize.store import Store
+from personalize.times import DAY, MISSING, SECOND, to_micros, to_rfc3339
+
+QUIET_DAYS = 2
 
 
 def train(
@@ -60,6 +63,7 @@ def train(
     facts, products = _facts(reading, store)
     if store and moment is None:
         moment = now()
+        _warn_of_empty_days(facts, to_micros(moment))
     started = time.monotonic()
     with progress("learning", ""):
         engine = Engine.fit(facts, products, settings, moment)
@@ -123,5 +127,17 @@ def _facts(reading: Reading, store: str | None) -> tuple[Orders, Catalog | None]
         return reading.read_orders(), reading.read_catalog()
     with Store.open(store, create=False) as opened:
         facts, stored = opened.orders(), opened.catalog()
+    tell_orders(facts)
     file = reading.read_catalog()
     return facts, stored if file is None else stored.overlaid(file)
+
+
+def _warn_of_empty_days(orders: Orders, moment: int) -> None:
+    """Say when the newest order is so old that the days since would count as days without sales."""
+    if orders.newest == MISSING or moment - orders.newest <= QUIET_DAYS * DAY:
+        return
+    after = to_rfc3339((orders.newest // SECOND + 1) * SECOND)
+    warn(
+        f"the newest order is {(moment - orders.newest) // DAY:,} days old, and the days since "
+        f"count as days without sales; if later orders are not in the store, give --as-of {after}"
+    )
