@@ -26,7 +26,7 @@ def create(
     store: StoreUrl,
 ) -> None:
     """Create a key and print its secret, this once."""
-    with Store.open(store) as opened:
+    with Store.open(store, create=False) as opened:
         secret = opened.create_key(name, scope, created_at=to_micros(now()))
     tell("keep it: only its hash is stored, so it cannot be shown again")
     say(secret)
