@@ -15,12 +15,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from personalize.cells import ColumnTypeError, read_ids
 from personalize.errors import InvalidConfigError
 from personalize.orders import Orders
 from personalize.purchases import Purchases
 from personalize.ranking import Barred, Pick
 from personalize.repurchase import BASES, RULE
 from personalize.suppression import REASONS, SCOPES, Decisions, ManyCustomers, numbers_in
+from personalize.tables import from_series
 from personalize.times import DAY, FOREVER, MISSING
 from personalize.view import Question, View
 
@@ -41,24 +43,29 @@ COMPLEMENT_COLUMNS = (
 
 
 def texts(values: Iterable[Any], argument: str) -> list[str]:
-    """Return ids as strings; whole floats lose their point, as in the tables.
+    """Return ids as strings, read as the tables read them: whole numbers lose their point.
 
     Raises
     ------
     InvalidConfigError
-        If one is missing.
+        If one is missing, or no id.
     """
-    series = pd.Series(values)
-    if series.isna().any():
-        place = int(np.flatnonzero(series.isna())[0])
-        raise InvalidConfigError(
-            f"{argument}: {int(series.isna().sum())} of {len(series)} ids are missing "
-            f"(first: row {place}); leave those rows out",
-            field=argument,
-        )
-    if pd.api.types.is_float_dtype(series.dtype):
-        series = series.astype("int64") if (series % 1 == 0).all() else series
-    return [each if type(each) is str else str(each) for each in series.tolist()]
+    series = values if isinstance(values, pd.Series) else pd.Series(list(values), dtype=object)
+    try:
+        found = read_ids(from_series(series))
+    except ColumnTypeError as error:
+        raise InvalidConfigError(f"{argument}: {error}", field=argument) from error
+    not_whole = found.faults.get("not_whole", np.zeros(len(series), dtype=bool))
+    for bad, what in ((not_whole, "are no whole numbers"), (found.codes < 0, "are missing")):
+        if bad.any():
+            raise InvalidConfigError(
+                f"{argument}: {int(bad.sum())} of {len(series)} ids {what} "
+                f"(first: row {int(np.argmax(bad))}); leave those rows out",
+                field=argument,
+            )
+    words = np.array(found.words.to_pylist(), dtype=object)
+    ids: list[str] = words[found.codes].tolist()
+    return ids
 
 
 def column(table: pd.DataFrame, name: str, argument: str) -> list[str]:
@@ -67,16 +74,33 @@ def column(table: pd.DataFrame, name: str, argument: str) -> list[str]:
     Raises
     ------
     InvalidConfigError
-        If `table` is no DataFrame, has no such column, or an id is missing.
+        If `table` is no DataFrame, has no such column or two, or an id is missing or none.
     """
-    if not isinstance(table, pd.DataFrame) or name not in table.columns:
-        present = list(table.columns) if isinstance(table, pd.DataFrame) else type(table).__name__
+    present = list(table.columns) if isinstance(table, pd.DataFrame) else type(table).__name__
+    if not isinstance(table, pd.DataFrame) or present.count(name) != 1:
         raise InvalidConfigError(
-            f"{argument}: column {name!r} is missing (present: {present}); "
-            "give a DataFrame that has it",
+            f"{argument}: column {name!r} is missing or there twice (present: {present}); "
+            "give a DataFrame that has it once",
             field=argument,
         )
     return texts(table[name], f"{argument}.{name}")
+
+
+def listed(chosen: Collection[str] | pd.DataFrame, name: str, argument: str) -> list[str]:
+    """Return a list of ids, or the column `name` of a table, as strings.
+
+    Raises
+    ------
+    InvalidConfigError
+        If it is one text, or an id is missing or none.
+    """
+    if isinstance(chosen, str):
+        raise InvalidConfigError(
+            f"{argument}: {chosen!r} is one text; give a list of ids", field=argument
+        )
+    if isinstance(chosen, pd.DataFrame):
+        return column(chosen, name, argument)
+    return texts(chosen, argument)
 
 
 def moments(micros: Ints) -> pd.Series:
@@ -130,11 +154,7 @@ class Batch:
     def customers(self, chosen: Collection[str] | None) -> tuple[list[str], Ints]:
         """Return ids and codes of the customers asked about; default: all with orders."""
         if chosen is not None:
-            if isinstance(chosen, str):
-                raise InvalidConfigError(
-                    f"customers: {chosen!r} is one text; give a list of ids", field="customers"
-                )
-            ids = list(dict.fromkeys(texts(list(chosen), "customers")))
+            ids = list(dict.fromkeys(listed(chosen, "customer_id", "customers")))
             return ids, self.purchases.codes(ids)
         seen = np.unique(self.orders.order_customer)
         known = np.asarray(seen[seen >= 0], dtype=np.int64)

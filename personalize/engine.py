@@ -21,8 +21,8 @@ from personalize.batch import (
     Batch,
     by_key,
     column,
+    listed,
     pick_table,
-    texts,
 )
 from personalize.catalog import Catalog
 from personalize.config import EngineConfig
@@ -93,6 +93,8 @@ class Engine:
             If `as_of` is no moment.
         """
         moment = _moment(orders, as_of)
+        _check_kind(catalog, Catalog, "catalog", "read_catalog or Catalog.from_frame")
+        _check_kind(config, EngineConfig, "config", "EngineConfig or EngineConfig.from_dict")
         known = orders.before(moment)
         if not known.n_lines:
             raise InvalidOrdersError(
@@ -114,7 +116,7 @@ class Engine:
         contents = read_artifact(path)
         try:
             model = Model.from_contents(contents)
-        except (KeyError, TypeError, InvalidConfigError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(
                 f"artifact {path}: what the manifest promises is not there ({error}); train again",
                 path=path,
@@ -191,6 +193,8 @@ class Engine:
         catalog : Catalog, optional
             Counts product by product before the artifact's own.
         """
+        _check_kind(catalog, Catalog, "catalog", "read_catalog or Catalog.from_frame")
+        _check_kind(policy, Policy, "policy", "Policy.read or Policy.from_dict")
         for known_policy, known_catalog, view in self._views:
             if known_policy is policy and known_catalog is catalog:
                 return view
@@ -413,7 +417,7 @@ class Engine:
         InvalidConfigError
             If `product_ids` is one text, or `as_of` no moment.
         """
-        if isinstance(product_ids, str):
+        if isinstance(product_ids, str):  # nothing dearer: this is the hot path
             raise InvalidConfigError(
                 f"product_ids: {product_ids!r} is one text; give a list of ids",
                 field="product_ids",
@@ -447,6 +451,14 @@ class Engine:
         return explained(self.view(policy, catalog), state, product_id, to_micros(as_of))
 
 
+def _check_kind(given: object, kind: type, argument: str, makers: str) -> None:
+    if given is not None and not isinstance(given, kind):
+        raise InvalidConfigError(
+            f"{argument}: {type(given).__name__} is no {kind.__name__}; make one with {makers}",
+            field=argument,
+        )
+
+
 def _moment(orders: Orders, as_of: Moment | None) -> int:
     """Return the moment a question is about; everything that takes orders passes here first."""
     if not isinstance(orders, Orders):
@@ -462,14 +474,12 @@ def _moment(orders: Orders, as_of: Moment | None) -> int:
 def _excluded(
     exclude: Collection[str] | pd.DataFrame | None, ids: Sequence[str]
 ) -> Sequence[Collection[str]]:
+    """Return what each customer must not be shown, by their place in `ids`."""
     if isinstance(exclude, pd.DataFrame):
         keys = column(exclude, "customer_id", "exclude")
         return by_key(keys, column(exclude, "product_id", "exclude"), ids)
-    if isinstance(exclude, str):
-        raise InvalidConfigError(
-            f"exclude: {exclude!r} is one text; give a list of product ids", field="exclude"
-        )
-    return [frozenset(texts(list(exclude or ()), "exclude"))] * len(ids)
+    everyone = () if exclude is None else listed(exclude, "product_id", "exclude")
+    return [frozenset(everyone)] * len(ids)
 
 
 def _digest(model: Model) -> str:

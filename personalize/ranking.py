@@ -58,6 +58,8 @@ class Tier:
         Evidence of the pair with ``because``; a negative support is none.
     limit : int, optional
         The tier may fill at most so many places.
+    frees_products : bool
+        Whether barred products may come from this tier (not so groups and types).
     """
 
     nums: NDArray[np.integer]
@@ -67,6 +69,7 @@ class Tier:
     support: NDArray[np.integer] | None = None
     lift: NDArray[np.floating] | None = None
     limit: int | None = None
+    frees_products: bool = False
 
     def ordered(self) -> Iterator[int]:
         """Yield places by score descending, then product number."""
@@ -157,7 +160,9 @@ def rank(
                 break
             num = int(tier.nums[place])
             group, type_num = space.group[num], space.type[num]
-            if num in products or not is_shown[num] or group in groups:
+            if num in products and not tier.frees_products:
+                continue
+            if not is_shown[num] or group in groups:
                 continue
             if type_num >= 0:
                 held = of_type.get(type_num, 0)

@@ -271,9 +271,11 @@ class View:
     ) -> list[Pick]:
         """Return the list for one question; every way to a list ends here."""
         anchors, barred = question.anchors, question.barred
-        barred.products.difference_update(num for num, _ in question.due)
+        away = {*self._known(exclude), *anchors.tolist()}
+        ready = [(num, chance) for num, chance in question.due if num not in away]
+        barred.products.update(away)
         barred.bar_with_kin(anchors.tolist(), self.space, self.keeps_substitutes_out)
-        barred.products.update(self._known(exclude))
+        question = question._replace(due=ready)
         return rank(
             self._tiers(question, k, fill=fill),
             k,
@@ -319,7 +321,8 @@ class View:
         """Return what has come due, most likely first; it leads, and fills half of the list."""
         nums = np.array([num for num, _ in due], dtype=np.int64)
         chances = np.array([max(chance, 1e-9) for _, chance in due])
-        return Tier(nums, chances, DUE, because=nums, limit=(k + 1) // 2)
+        limit = (k + 1) // 2
+        return Tier(nums, chances, DUE, because=nums, limit=limit, frees_products=True)
 
     def _learned_tier(self, anchors: Ints, history: Ints) -> Tier:
         """Return what goes with the anchors, and what the history says comes next."""

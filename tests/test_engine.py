@@ -232,6 +232,20 @@ def test_due_products_lead_where_they_are_wanted(engine: pz.Engine, orders: pz.O
     assert rows["because_product_id"].iloc[0] == "coffee"
 
 
+def test_owned_products_come_as_due_or_not_at_all(engine: pz.Engine, orders: pz.Orders) -> None:
+    """What is due fills half of a list at most, and no other tier shows what is owned."""
+    free = pz.Policy(types={"Apparel": pz.TypeRule(cooldown_days=1)})
+    rows = engine.recommend(
+        orders, as_of=small_shop.day(300), k=2, policy=free, include_due=True, exclude=["coffee"]
+    )
+    for customer, mine in rows.groupby("customer_id"):
+        owned = mine["product_id"].isin(list(state_of(orders, str(customer)).occasions))
+        assert (mine.loc[owned, "reason"] == "due").all()
+        assert owned.sum() <= 1
+    assert "due" in set(rows["reason"])
+    assert "coffee" not in set(rows["product_id"])
+
+
 def test_the_shop_can_cap_a_type_and_call_it_sensitive(
     engine: pz.Engine, orders: pz.Orders
 ) -> None:
@@ -372,7 +386,9 @@ def test_bad_arguments_say_what_and_where(engine: pz.Engine, orders: pz.Orders) 
     """Each argument is checked with its name, what was seen and what to do."""
     with pytest.raises(pz.InvalidConfigError, match="moment: 'later' is none of order_conf"):
         engine.recommend(orders, moment="later")
-    with pytest.raises(pz.InvalidConfigError, match="baskets: column 'basket_id' is missing"):
+    with pytest.raises(
+        pz.InvalidConfigError, match="baskets: column 'basket_id' is missing or there twice"
+    ):
         engine.complements(pd.DataFrame({"product_id": ["tie"]}))
     with pytest.raises(pz.InvalidConfigError, match="pairs: column 'customer_id' is missing"):
         engine.check(["tie"], orders)  # type: ignore[arg-type]
@@ -406,6 +422,64 @@ def test_values_show_themselves_in_one_line(engine: pz.Engine, orders: pz.Orders
     )
     assert repr(orders) == "Orders(22 lines, 14 orders, 5 customers, 0 problems)"
     assert repr(engine.catalog) == "Catalog(11 products, 0 problems)"
+
+
+@pytest.mark.parametrize("kind", [object, "category", "float64", "Float64", "double[pyarrow]"])
+def test_ids_of_questions_are_read_as_those_of_tables(kind: object) -> None:
+    """The column that made the orders asks about the same customers and products, of any type."""
+    frame = pd.DataFrame(
+        {
+            "order_id": [1, 2],
+            "customer_id": pd.Series([12346.0, 12347.0], dtype="float64").astype(kind),
+            "product_id": pd.Series([500.0, 501.0], dtype="float64").astype(kind),
+            "ordered_at": "2026-01-01",
+            "quantity": 1,
+        }
+    )
+    orders = pz.Orders.from_frame(frame)
+    engine = pz.Engine.fit(orders)
+    checked = engine.check(frame[["customer_id", "product_id"]], orders)
+    assert checked["suppress"].all()
+    assert checked["customer_id"].tolist() == ["12346", "12347"]
+
+
+def test_ids_that_are_none_are_refused(engine: pz.Engine, orders: pz.Orders) -> None:
+    """Fractions and truth values are no ids, here as in the tables."""
+    for bad, message in (([1.5, 2.0], "1 of 2 ids are no whole"), ([True, False], "type bool")):
+        pairs = pd.DataFrame({"customer_id": bad, "product_id": ["tie", "tie"]})
+        with pytest.raises(pz.InvalidConfigError, match=message):
+            engine.check(pairs, orders)
+    twice = pd.DataFrame(
+        [["ann", "bob", "tie"]], columns=["customer_id", "customer_id", "product_id"]
+    )
+    with pytest.raises(pz.InvalidConfigError, match="is missing or there twice"):
+        engine.check(twice, orders)
+
+
+def test_lists_may_come_as_tables_and_arrays(engine: pz.Engine, orders: pz.Orders) -> None:
+    """Customers and exclusions: list, Series, array, Index and table mean the same."""
+    plain = engine.suppress(orders, ["ann"])
+    for customers in (
+        pd.DataFrame({"customer_id": ["ann"]}),
+        np.array(["ann"]),
+        pd.Series(["ann"]),
+    ):
+        pd.testing.assert_frame_equal(engine.suppress(orders, customers), plain)
+    without = engine.recommend(orders, ["nobody"], exclude=["tie"])
+    for exclude in (np.array(["tie"]), pd.Series(["tie"]), pd.Index(["tie"])):
+        pd.testing.assert_frame_equal(
+            engine.recommend(orders, ["nobody"], exclude=exclude), without
+        )
+
+
+def test_values_of_the_wrong_kind_are_refused(orders: pz.Orders, engine: pz.Engine) -> None:
+    """A table or dict where a catalogue, policy or configuration belongs says what to do."""
+    with pytest.raises(pz.InvalidConfigError, match="catalog: DataFrame is no Catalog; make one"):
+        pz.Engine.fit(orders, pd.DataFrame())  # type: ignore[arg-type]
+    with pytest.raises(pz.InvalidConfigError, match="config: dict is no EngineConfig"):
+        pz.Engine.fit(orders, config={"seed": 1})  # type: ignore[arg-type]
+    with pytest.raises(pz.InvalidConfigError, match="policy: dict is no Policy"):
+        engine.suppress(orders, policy={})  # type: ignore[arg-type]
 
 
 # --- explanations ---

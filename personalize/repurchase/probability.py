@@ -275,11 +275,13 @@ def _solve(x: Floats, y: NDArray[np.bool_]) -> Logistic:
         weights[0] = math.log(rate / (1.0 - rate))
         return Logistic.from_array(weights)
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     centre, spread = x.mean(axis=0), x.std(axis=0)
     spread = np.where(spread > 1e-9, spread, 1.0)
     model = LogisticRegression(solver="newton-cholesky", tol=1e-6)
-    model.fit((x - centre) / spread, y)
+    with threadpool_limits(1):  # sums split over threads would differ in the last digit
+        model.fit((x - centre) / spread, y)
     weights[1:] = model.coef_[0] / spread
-    weights[0] = model.intercept_[0] - weights[1:] @ centre
+    weights[0] = model.intercept_[0] - math.fsum(weights[1:] * centre)
     return Logistic.from_array(weights)

@@ -7,7 +7,15 @@ mean, and which cells are bad, is for its callers.
 from __future__ import annotations
 
 from personalize.tables.opening import Source, open_parts
-from personalize.tables.parts import Batch, FramePart, Part, TableError, as_texts, readable
+from personalize.tables.parts import (
+    Batch,
+    FramePart,
+    Part,
+    TableError,
+    as_texts,
+    from_series,
+    readable,
+)
 from personalize.tables.rejects import Rejects
 from personalize.tables.writing import table_endings, write_table
 
@@ -19,6 +27,7 @@ __all__ = [
     "Source",
     "TableError",
     "as_texts",
+    "from_series",
     "open_parts",
     "readable",
     "table_endings",

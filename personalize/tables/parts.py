@@ -135,7 +135,7 @@ class FramePart(Part):
         positions = [self.columns.index(name) for name in columns]
         for start in range(0, len(self._frame), BATCH_ROWS):
             piece = self._frame.iloc[start : start + BATCH_ROWS]
-            arrays = [_from_series(piece.iloc[:, position]) for position in positions]
+            arrays = [from_series(piece.iloc[:, position]) for position in positions]
             table = pa.Table.from_arrays(arrays, names=list(columns))
             yield Batch(table, self._rows[start : start + BATCH_ROWS])
 
@@ -185,7 +185,8 @@ class FilePart(Part):
             raise TableError(f"{self.name} was changed since it was read; read it again")
 
 
-def _from_series(series: pd.Series) -> pa.Array:
+def from_series(series: pd.Series) -> pa.Array:
+    """Return a column of a DataFrame as one Arrow array."""
     if series.dtype == object:
         return to_arrow(series.tolist())
     array = pa.Array.from_pandas(series)
