@@ -458,6 +458,52 @@ def test_import_stops_at_as_of(shop: Path, run: Run) -> None:
     assert told.out.startswith("orders: 24 of 24 are")
 
 
+def test_import_puts_a_policy_in_force(shop: Path, run: Run) -> None:
+    """`import --policy` stores the policy; the same again is no new version."""
+    Path("p.toml").write_text('[types."Food"]\nsuppress = false\n', encoding="utf-8")
+    command = ("import", "--store", "sqlite:///a.db", "--policy", "p.toml")
+    for _ in range(2):
+        told = run(*command, "--catalog", shop / "products.csv")
+        assert told.out.endswith("policy: version 1 is in force now\n")
+        assert "warning" not in told.err
+    Path("p.toml").write_text("[rules]\nreturned = false\n", encoding="utf-8")
+    assert run(*command).out == "policy: version 2 is in force now\n"
+    with pz.Store.open("sqlite:///a.db") as opened:
+        assert opened.policy() == (2, pz.Policy(rules={"returned": False}))
+
+
+POLICY_OF_NO_PRODUCT = """
+[types."apparel > coat"]
+suppress = false
+[types."Toys"]
+suppress = false
+"""
+
+
+@pytest.mark.parametrize("command", ["import", "suppress"])
+def test_types_of_a_policy_that_no_product_has_are_told(shop: Path, run: Run, command: str) -> None:
+    """A type that no product has is a warning, with the nearest spelling there is."""
+    Path("p.toml").write_text(POLICY_OF_NO_PRODUCT, encoding="utf-8")
+    source = (
+        ["--store", "sqlite:///a.db", "--catalog", shop / "products.csv"]
+        if command == "import"
+        else _asked(shop, "--out", "x.csv")
+    )
+    told = run(command, *source, "--policy", "p.toml")
+    assert told.code == 0
+    nothing = "warning: policy p.toml: no product is of type {}, its rule changes nothing{}\n"
+    coats = nothing.format("'apparel > coat'", "; did you mean 'Apparel > Coats'?")
+    assert coats in told.err
+    assert nothing.format("'Toys'", "") in told.err
+
+
+def test_without_a_catalogue_no_type_is_looked_for(run: Run) -> None:
+    """A store without products says nothing of a policy's types."""
+    Path("p.toml").write_text(POLICY_OF_NO_PRODUCT, encoding="utf-8")
+    told = run("import", "--store", "sqlite:///a.db", "--policy", "p.toml")
+    assert (told.code, told.err) == (0, "")
+
+
 def test_models_are_listed_chosen_and_shown(shop: Path, run: Run) -> None:
     """`models` lists versions, marks the current one, switches, and prints the manifest."""
     assert run("models", "list", "--models", "m").out.startswith("no versions in m; ")
@@ -523,10 +569,10 @@ def test_no_keys_are_said(run: Run, shop: Path) -> None:
         (["suppress", "--models", "m", "--orders", "a", "--out", "no/x.csv"], "no folder no"),
         (
             ["suppress", "--models", "m", "--store", "a", "--out", "x.csv", "--policy", "p.toml"],
-            "a store has its own policy and catalogue",
+            "`personalize import --store URL --policy FILE --catalog FILE` changes them",
         ),
         (["recommend", "--models", "m", "--orders", "a", "--out", "x.csv", "-k", "0"], "-k"),
-        (["import", "--store", "a"], "give --orders FILE... or --catalog FILE, or both"),
+        (["import", "--store", "a"], "give --orders FILE..., --catalog FILE or --policy FILE"),
         (["keys", "create", "ads", "--store", "a"], "--scope"),
         (["dance"], "No such command 'dance'; see personalize --help"),
         (["train", "--dance"], "No such option: --dance; see personalize train --help"),

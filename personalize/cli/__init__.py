@@ -3,7 +3,7 @@
 ::
 
     training.py asking.py models.py keys.py     the commands
-    options.py reading.py                       what they share: options, files
+    options.py reading.py policies.py           what they share: options, files
     console.py present.py                       the terminal, the clock
 
 Exit codes: 0 done, 1 it could not be done (one line says why and what to do), 2 asked wrongly.

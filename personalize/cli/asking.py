@@ -20,6 +20,7 @@ import typer
 from personalize.artifact import ModelsDirectory
 from personalize.cli import options
 from personalize.cli.console import Advance, progress, say
+from personalize.cli.policies import warn_of_unknown_types
 from personalize.cli.present import now
 from personalize.cli.reading import Reading, customer_ids
 from personalize.engine import Engine
@@ -195,7 +196,10 @@ def _answer(reading: Reading, store: str | None, question: Question) -> None:
     """Ask about every customer wanted, and write the rows as they come."""
     reading.choose(store)
     if store and (question.policy or reading.catalog_file):
-        raise typer.BadParameter("a store has its own policy and catalogue; import changes there")
+        raise typer.BadParameter(
+            "a store has its own policy and catalogue; `personalize import --store URL --policy "
+            "FILE --catalog FILE` changes them"
+        )
     _check_out(question.out)
     wanted = customer_ids(question.customers)
     engine = Engine.load(ModelsDirectory(question.models).path(question.version))
@@ -228,7 +232,10 @@ def _from_files(
 ) -> Iterator[pa.Table]:
     """Yield the answers to parts of the customers, all as of the same moment."""
     orders, catalog = reading.read_orders(), reading.read_catalog()
-    policy = None if question.policy is None else Policy.read(question.policy)
+    policy = None
+    if question.policy is not None:
+        policy = Policy.read(question.policy)
+        warn_of_unknown_types(policy, question.policy, engine.catalog, catalog)
     as_of = question.as_of
     if as_of is None and orders.newest != MISSING:
         as_of = to_datetime(orders.newest + 1)

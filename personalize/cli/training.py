@@ -12,10 +12,12 @@ from personalize.artifact import ModelsDirectory
 from personalize.catalog import Catalog
 from personalize.cli import options
 from personalize.cli.console import progress, say, tell, warn
+from personalize.cli.policies import warn_of_unknown_types
 from personalize.cli.present import now
 from personalize.cli.reading import Reading, tell_orders
 from personalize.engine import Engine
 from personalize.orders import Orders
+from personalize.policy import Policy
 from personalize.store import Store
 from personalize.times import DAY, MISSING, SECOND, to_micros, to_rfc3339
 
@@ -81,6 +83,7 @@ def import_(
     store: Annotated[str, typer.Option("--store", metavar="URL", help="Where to; made if new.")],
     orders: options.OrderFiles = None,
     catalog: options.CatalogFile = None,
+    policy: options.PolicyFile = None,
     columns: options.Columns = None,
     catalog_columns: options.CatalogColumns = None,
     as_of: options.AsOf = None,
@@ -90,9 +93,9 @@ def import_(
     strict: options.Strict = False,
     rejects: options.RejectsFile = None,
 ) -> None:
-    """Bring orders and products into a store; doing it again changes nothing."""
-    if not orders and catalog is None:
-        raise typer.BadParameter("give --orders FILE... or --catalog FILE, or both")
+    """Bring orders, products and a policy into a store; doing it again changes nothing."""
+    if not (orders or catalog or policy):
+        raise typer.BadParameter("give --orders FILE..., --catalog FILE or --policy FILE")
     reading = Reading(
         files=orders or (),
         catalog_file=catalog,
@@ -108,6 +111,7 @@ def import_(
     moment = options.moment(as_of, timezone)
     facts = reading.read_orders().before(moment) if orders else None
     products = reading.read_catalog()
+    decided = None if policy is None else Policy.read(policy)
     with Store.open(store) as opened:
         if facts is not None:
             with progress("importing", "orders") as advance:
@@ -119,6 +123,10 @@ def import_(
         if products is not None:
             opened.import_catalog(products)
             say(f"products: {len(products):,} are in the store now")
+        if policy and decided:
+            warn_of_unknown_types(decided, policy, opened.catalog())
+            version = opened.put_policy(decided, created_at=to_micros(now()))
+            say(f"policy: version {version} is in force now")
 
 
 def _facts(reading: Reading, store: str | None) -> tuple[Orders, Catalog | None]:
