@@ -116,6 +116,7 @@ def write_artifact(
             "library_version": __version__,
             "files": _write_parts(sibling, arrays, tables),
         }
+        full["sha256"] = manifest_digest(full)
         text = json.dumps(full, indent=2, sort_keys=True, allow_nan=False)
         (sibling / MANIFEST).write_text(text + "\n", encoding="utf-8")
         _fsync(sibling / MANIFEST)
@@ -147,6 +148,12 @@ def _swap(new: Path, target: Path) -> None:
         new.rename(target)
 
 
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
+    """Return the checksum of a manifest's values, its own checksum left out."""
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def _read_manifest(folder: Path) -> dict[str, Any]:
     file = folder / MANIFEST
     try:
@@ -154,6 +161,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         version = manifest["format_version"]
         if version == FORMAT_VERSION:  # another one may say its files otherwise
             manifest["files"].items()
+            if manifest["sha256"] != manifest_digest(manifest):
+                raise ValueError("checksum")
     except OSError as error:
         raise ArtifactError(
             f"artifact {folder}: {MANIFEST} is missing or unreadable; {_REMEDY}", path=file

@@ -36,9 +36,11 @@ def write(path: Path, **changes: Any) -> Path:
 
 
 def edit_manifest(folder: Path, **changes: Any) -> None:
-    """Overwrite keys of a manifest."""
+    """Overwrite keys of a manifest, its checksum made right."""
     file = folder / "manifest.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    edited = json.loads(file.read_text()) | changes
+    edited["sha256"] = artifact.manifest_digest(edited)
+    file.write_text(json.dumps(edited))
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -440,3 +442,12 @@ def test_new_versions_are_named_by_their_moment(models: ModelsDirectory) -> None
         version = models.new_version(moment)
         assert version == expected
         write(models.folder / version)
+
+
+def test_a_changed_manifest_is_told(tmp_path: Path) -> None:
+    """A value that was changed by hand or by a disk is damage, whatever it says."""
+    folder = write(tmp_path / "a")
+    file = folder / "manifest.json"
+    file.write_text(file.read_text().replace("4.0", "5.0"))
+    with pytest.raises(pz.ArtifactError, match=r"manifest\.json is damaged"):
+        read_artifact(folder)

@@ -12,6 +12,7 @@ import pytest
 import small_shop
 
 import personalize as pz
+from personalize.artifact import manifest_digest
 
 NOW = small_shop.day(81)
 
@@ -359,6 +360,7 @@ def test_an_artifact_that_lacks_a_part_is_refused(engine: pz.Engine, tmp_path: P
     file = tmp_path / "model" / "manifest.json"
     manifest = json.loads(file.read_text())
     del manifest["files"]["factors.npy"]
+    manifest["sha256"] = manifest_digest(manifest)
     file.write_text(json.dumps(manifest))
     with pytest.raises(pz.ArtifactError, match="what the manifest promises is not there"):
         pz.Engine.load(tmp_path / "model")
