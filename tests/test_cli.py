@@ -354,7 +354,7 @@ def test_a_store_is_asked_about_now(shop: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("some.txt", "c-04\n\n c-02 \nc-04\n"),
+        ("some.txt", "c-04\n\nc-02\nc-04\n"),
         ("some.csv", "customer_id\nc-04\nc-02\nc-04\n"),
     ],
 )
@@ -382,7 +382,7 @@ def test_customer_numbers_with_gaps_are_ids(shop: Path, run: Run) -> None:
     ("name", "text", "message"),
     [
         ("some.csv", "name\nx\n", "has no column customer_id, only name; rename one"),
-        ("missing.txt", None, "No such file"),
+        ("missing.txt", None, "does not exist; check the path"),
         ("missing.csv", None, "does not exist; check the path"),
     ],
 )

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import typer
 
 from personalize.catalog import Catalog, read_catalog
+from personalize.cells import ColumnTypeError, read_ids
 from personalize.cli.console import progress, tell, warn
 from personalize.errors import InvalidConfigError, Problem
 from personalize.orders import Orders, read_orders
-from personalize.tables import Rejects, TableError, open_parts
-from personalize.tables.parts import as_texts
+from personalize.tables import Rejects, TableError, open_parts, readable
 from personalize.times import to_rfc3339
 
 
@@ -144,23 +143,28 @@ def customer_ids(file: Path | None) -> list[str] | None:
     Raises
     ------
     InvalidConfigError
-        If the file cannot be read, or has no column ``customer_id``.
+        If the file cannot be read, has no column ``customer_id``, or holds what is no id.
     """
     if file is None:
         return None
     try:
-        found: list[str | None]
-        if file.suffix == ".txt":
-            found = [*file.read_text(encoding="utf-8").splitlines()]
-        else:
-            found = _column(file)
-    except (TableError, OSError, UnicodeError) as error:
+        columns = _lines(file) if file.suffix.lower() == ".txt" else _columns(file)
+        return list(dict.fromkeys(text for column in columns for text in _ids(column, file)))
+    except ColumnTypeError as error:
+        told = f"customers: column customer_id of {file} {error}"
+        raise InvalidConfigError(told, field="customers") from error
+    except TableError as error:
         raise InvalidConfigError(f"customers: {error}", field="customers") from error
-    return list(dict.fromkeys(text.strip() for text in found if text and text.strip()))
 
 
-def _column(file: Path) -> list[str | None]:
-    found: list[str | None] = []
+def _lines(file: Path) -> Iterator[pa.Array]:
+    with readable(str(file)), file.open(encoding="utf-8-sig", newline="") as text:
+        # No splitlines(), which also splits at what may stand within an id.
+        lines = text.read().replace("\r\n", "\n").split("\n")
+    yield pa.array(lines, pa.large_string())
+
+
+def _columns(file: Path) -> Iterator[pa.ChunkedArray]:
     for part in open_parts(file, ("customer_id",)):
         if "customer_id" not in part.columns:
             raise TableError(
@@ -168,11 +172,22 @@ def _column(file: Path) -> list[str | None]:
                 "or give a .txt of one id per line"
             )
         for batch in part.batches(["customer_id"]):
-            column = batch.table["customer_id"]
-            if pa.types.is_floating(column.type):  # a column of whole numbers with gaps
-                column = pc.cast(column, pa.int64())
-            found.extend(as_texts(column).to_pylist())
-    return found
+            for row, seen in batch.unreadable:
+                raise TableError(f"{file} cannot be read at row {row:,} ({seen}); mend that row")
+            yield batch.table["customer_id"]
+
+
+def _ids(column: pa.ChunkedArray | pa.Array, file: Path) -> Iterator[str]:
+    """Yield the ids of a column as the readers of orders read them."""
+    found = read_ids(column, placeholders=True)
+    for fault in sorted(found.faults):
+        value = str(column[int(found.faults[fault].argmax())].as_py())
+        raise TableError(
+            f"{file} names {value[:40]!r}, which is no id ({fault.replace('_', ' ')}); "
+            "write ids as the orders have them"
+        )
+    words = found.words.to_pylist()
+    yield from (words[code] for code in found.codes if code >= 0)
 
 
 def _orders_line(orders: Orders) -> str:

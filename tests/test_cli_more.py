@@ -1,0 +1,69 @@
+"""The command line where what it is given is odd: customers, damaged versions, wrong arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from personalize.cli.reading import customer_ids
+from personalize.errors import InvalidConfigError
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+# --- customers -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".txt", ".csv", ".jsonl"])
+def test_customers_are_taken_as_they_stand(ending: str) -> None:
+    """Blanks around an id are part of it, as in orders; a byte-order mark and CRLF are not."""
+    file = Path("some" + ending)
+    ids = [" a", "a", "a", "b\u2028c", "0012"]
+    text = {
+        ".txt": "\ufeff" + "\r\n".join([*ids, "", "  ", ""]),
+        ".csv": "\ufeffcustomer_id\r\n" + "\r\n".join(f'"{each}"' for each in ids) + "\r\n",
+        ".jsonl": "".join(f'{{"customer_id": "{each}"}}\n' for each in ids),
+    }[ending]
+    file.write_bytes(text.encode())
+    assert customer_ids(file) == [" a", "a", "b\u2028c", "0012"]
+
+
+def test_customer_numbers_are_their_digits() -> None:
+    """Whole floats lose their point and missing ones are left out, as in orders."""
+    pd.DataFrame({"customer_id": [12346.0, None, 7.0]}).to_parquet("some.parquet")
+    assert customer_ids(Path("some.parquet")) == ["12346", "7"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1.0, 1.5], r"some.parquet names '1.5', which is no id \(not whole\)"),
+        ([True, False], "column customer_id of some.parquet is of type bool"),
+        (["a", "b\tc"], r"names 'b\\tc', which is no id \(control character\)"),
+        (["a", "b" * 5000], r"names 'b{40}', which is no id \(too long\)"),
+    ],
+)
+def test_what_is_no_customer_id_is_refused(values: list[object], message: str) -> None:
+    """A column that order readers would refuse or reject names no customers either."""
+    pd.DataFrame({"customer_id": values}).to_parquet("some.parquet")
+    with pytest.raises(InvalidConfigError, match=f"^customers: .*{message}"):
+        customer_ids(Path("some.parquet"))
+
+
+def test_a_customers_row_that_cannot_be_read_is_told() -> None:
+    """No customer is left out silently."""
+    Path("some.jsonl").write_text('{"customer_id": "a"}\n{"customer\n', encoding="utf-8")
+    with pytest.raises(InvalidConfigError, match=r"^customers: some.jsonl cannot be read at row 1"):
+        customer_ids(Path("some.jsonl"))
+
+
+def test_a_customers_file_of_another_encoding_is_told() -> None:
+    """Text that is no UTF-8 is one line, not a traceback."""
+    Path("some.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(InvalidConfigError, match=r"^customers: some.txt cannot be read"):
+        customer_ids(Path("some.txt"))
