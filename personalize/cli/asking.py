@@ -113,6 +113,7 @@ def suppress(
     timezone: options.Timezone = "UTC",
     returns: options.Returns = "columns",
     not_products: options.NotProducts = None,
+    encoding: options.Encoding = "utf-8",
     strict: options.Strict = False,
     rejects: options.RejectsFile = None,
 ) -> None:
@@ -125,6 +126,7 @@ def suppress(
         timezone=timezone,
         returns=returns,
         not_products=not_products,
+        encoding=encoding,
         strict=strict,
         rejects=rejects,
         beside=out,
@@ -164,6 +166,7 @@ def recommend(
     timezone: options.Timezone = "UTC",
     returns: options.Returns = "columns",
     not_products: options.NotProducts = None,
+    encoding: options.Encoding = "utf-8",
     strict: options.Strict = False,
     rejects: options.RejectsFile = None,
 ) -> None:
@@ -176,6 +179,7 @@ def recommend(
         timezone=timezone,
         returns=returns,
         not_products=not_products,
+        encoding=encoding,
         strict=strict,
         rejects=rejects,
         beside=out,

@@ -53,10 +53,16 @@ Timezone = Annotated[
     typer.Option("--timezone", metavar="ZONE", help="Zone of times that name none."),
 ]
 Returns = Annotated[
-    Literal["columns", "negative-rows"],
+    Literal["columns", "negative-rows", "negative_rows"],
     typer.Option(
-        "--returns", help="Whether returns are in returned_quantity or rows of negative quantity."
+        "--returns",
+        metavar="[columns|negative-rows]",
+        help="Whether returns are in returned_quantity or rows of negative quantity.",
     ),
+]
+Encoding = Annotated[
+    str,
+    typer.Option("--encoding", metavar="NAME", help="Of CSV files, such as latin-1."),
 ]
 NotProducts = Annotated[
     str | None,

@@ -31,9 +31,11 @@ class Reading:
     timezone : str
         Zone of times that name none.
     returns : str
-        ``columns`` or ``negative-rows``.
+        ``columns`` or ``negative-rows``, also written ``negative_rows``.
     not_products : str or None
         Lines of product ids that match are left out.
+    encoding : str
+        Of CSV files, orders and catalogue.
     strict : bool
         Stop at bad rows.
     rejects : path or None
@@ -49,6 +51,7 @@ class Reading:
     timezone: str = "UTC"
     returns: str = "columns"
     not_products: str | None = None
+    encoding: str = "utf-8"
     strict: bool = False
     rejects: Path | None = None
     beside: Path = Path("personalize")
@@ -89,9 +92,10 @@ class Reading:
                 self.columns,
                 strict=self.strict,
                 timezone=self.timezone,
-                returns="negative_rows" if self.returns == "negative-rows" else "columns",
+                returns="columns" if self.returns == "columns" else "negative_rows",
                 not_products=self.not_products,
                 progress=advance,
+                encoding=self.encoding,
             )
         tell_orders(orders, self.returns)
         self._report(orders.problems, orders.rejected, "orders")
@@ -107,7 +111,9 @@ class Reading:
         """
         if self.catalog_file is None:
             return None
-        catalog = read_catalog(self.catalog_file, self.catalog_columns, strict=self.strict)
+        catalog = read_catalog(
+            self.catalog_file, self.catalog_columns, strict=self.strict, encoding=self.encoding
+        )
         groups = catalog.frame["item_group_id"].nunique()
         types = catalog.frame["product_type"].nunique()
         tell(f"catalogue: {len(catalog):,} products, {groups:,} groups, {types:,} types")

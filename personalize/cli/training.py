@@ -43,6 +43,7 @@ def train(
     timezone: options.Timezone = "UTC",
     returns: options.Returns = "columns",
     not_products: options.NotProducts = None,
+    encoding: options.Encoding = "utf-8",
     strict: options.Strict = False,
     rejects: options.RejectsFile = None,
 ) -> None:
@@ -55,6 +56,7 @@ def train(
         timezone=timezone,
         returns=returns,
         not_products=not_products,
+        encoding=encoding,
         strict=strict,
         rejects=rejects,
         beside=models,
@@ -90,6 +92,7 @@ def import_(
     timezone: options.Timezone = "UTC",
     returns: options.Returns = "columns",
     not_products: options.NotProducts = None,
+    encoding: options.Encoding = "utf-8",
     strict: options.Strict = False,
     rejects: options.RejectsFile = None,
 ) -> None:
@@ -104,6 +107,7 @@ def import_(
         timezone=timezone,
         returns=returns,
         not_products=not_products,
+        encoding=encoding,
         strict=strict,
         rejects=rejects,
         beside=Path("import"),
