@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from personalize.cli import main
 from personalize.cli.reading import customer_ids
 from personalize.errors import InvalidConfigError
 
@@ -67,3 +68,29 @@ def test_a_customers_file_of_another_encoding_is_told() -> None:
     Path("some.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(InvalidConfigError, match=r"^customers: some.txt cannot be read"):
         customer_ids(Path("some.txt"))
+
+
+# --- arguments -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train --models m --orders a --as-of yesterday", "--as-of: 'yesterday' is no moment; "),
+        ("train --models m --orders a --timezone Mars/Base", "'Mars/Base' is no time zone; "),
+        ("import --store sqlite:///x.db --orders a --not-products (", "'(' is no regular expres"),
+        ("train --models m --orders a --map a=b", "--map: 'a=b': 'b' is no column of ours; they"),
+        ("train --models m --orders a --map-catalog a=order_id", "--map-catalog: 'a=order_id': "),
+        ("keys create me --store sqlite:///x.db --scope wat", "'wat' is none of ingest, decide, "),
+    ],
+)
+def test_arguments_wrong_in_themselves_end_with_2(
+    capsys: pytest.CaptureFixture[str], arguments: str, message: str
+) -> None:
+    """What no file could make right is refused before any is looked at, with the exit code 2."""
+    assert main(arguments.split()) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: Invalid value for ")
+    assert message in told
+    assert told.count("\n") == 1
+    assert not list(Path().iterdir())

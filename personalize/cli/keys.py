@@ -8,9 +8,10 @@ import typer
 from rich.table import Table
 
 from personalize.cli.console import say, show, tell
+from personalize.cli.options import KeyScopes
 from personalize.cli.present import now
 from personalize.errors import InvalidConfigError
-from personalize.store import SCOPES, Store
+from personalize.store import Store
 from personalize.times import to_micros, to_rfc3339
 
 app = typer.Typer(help="Create, list and revoke API keys of the service.")
@@ -20,9 +21,7 @@ StoreUrl = Annotated[str, typer.Option("--store", metavar="URL", help="The servi
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is.")],
-    scope: Annotated[
-        list[str], typer.Option("--scope", metavar="SCOPE", help=f"Of {', '.join(SCOPES)}.")
-    ],
+    scope: KeyScopes,
     store: StoreUrl,
 ) -> None:
     """Create a key and print its secret, this once."""

@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import tomllib
-import zoneinfo
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from personalize.cells import zone
 from personalize.config import EngineConfig
 from personalize.errors import InvalidConfigError
+from personalize.schema import CATALOG, ORDERS
+from personalize.store import SCOPES
+from personalize.times import to_micros
 
 REPEATABLE = ("--orders", "--map", "--map-catalog", "--scope")
+
+
+def _zone_name(text: str) -> str:
+    try:
+        return zone(text).key
+    except InvalidConfigError as error:
+        raise typer.BadParameter(str(error).removeprefix("timezone: ")) from error
+
+
+def _expression(text: str | None) -> str | None:
+    try:
+        re.compile(text or "")
+    except re.error as error:
+        raise typer.BadParameter(f"{text!r} is no regular expression ({error})") from error
+    return text
+
+
+def _scopes(names: list[str]) -> list[str]:
+    for name in names:
+        if name not in SCOPES:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(SCOPES)}")
+    return names
+
 
 OrderFiles = Annotated[
     list[Path] | None,
@@ -50,7 +77,9 @@ AsOf = Annotated[
 ]
 Timezone = Annotated[
     str,
-    typer.Option("--timezone", metavar="ZONE", help="Zone of times that name none."),
+    typer.Option(
+        "--timezone", metavar="ZONE", callback=_zone_name, help="Zone of times that name none."
+    ),
 ]
 Returns = Annotated[
     Literal["columns", "negative-rows", "negative_rows"],
@@ -67,7 +96,10 @@ Encoding = Annotated[
 NotProducts = Annotated[
     str | None,
     typer.Option(
-        "--not-products", metavar="REGEX", help="Lines of such product ids (postage) are left out."
+        "--not-products",
+        metavar="REGEX",
+        callback=_expression,
+        help="Lines of such product ids (postage) are left out.",
     ),
 ]
 Strict = Annotated[
@@ -99,6 +131,10 @@ CustomersFile = Annotated[
         metavar="FILE",
         help="Only these: a table with customer_id, or a .txt of one id per line.",
     ),
+]
+KeyScopes = Annotated[
+    list[str],
+    typer.Option("--scope", metavar="SCOPE", callback=_scopes, help=f"Of {', '.join(SCOPES)}."),
 ]
 OutFile = Annotated[
     Path,
@@ -136,14 +172,20 @@ def column_map(pairs: list[str] | None, option: str = "--map") -> dict[str, str]
     Raises
     ------
     typer.BadParameter
-        For a text without a name on either side, or a column named twice.
+        For a text without a name on either side, a name that is not ours, or a column named twice.
     """
+    ours = (CATALOG if option == "--map-catalog" else ORDERS).column_names
     found: dict[str, str] = {}
     for pair in pairs or ():
         column, equals, name = pair.rpartition("=")
         if not (equals and column.strip() and name.strip()):
             raise typer.BadParameter(
                 f"{pair!r} is not COL=NAME, such as Invoice=order_id", param_hint=option
+            )
+        if name.strip() not in ours:
+            raise typer.BadParameter(
+                f"{pair!r}: {name.strip()!r} is no column of ours; they are {', '.join(ours)}",
+                param_hint=option,
             )
         if column in found:
             raise typer.BadParameter(f"column {column!r} is named twice", param_hint=option)
@@ -156,28 +198,21 @@ def moment(text: str | None, timezone: str) -> dt.datetime | None:
 
     Raises
     ------
-    InvalidConfigError
-        If it is no ISO 8601 date or time, or there is no such zone.
+    typer.BadParameter
+        If it is no ISO 8601 date or time.
     """
     if text is None:
         return None
     try:
-        zone = zoneinfo.ZoneInfo(timezone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
-        raise InvalidConfigError(
-            f"--timezone: {timezone!r} is no time zone; give a name such as Europe/London",
-            field="timezone",
-            value=timezone,
-        ) from error
-    try:
         value = dt.datetime.fromisoformat(text.strip())
+        value = value if value.tzinfo else value.replace(tzinfo=zone(timezone))
+        to_micros(value)
     except ValueError as error:
-        raise InvalidConfigError(
-            f"--as-of: {text!r} is no moment; give ISO 8601 such as 2026-11-22T05:04:00Z",
-            field="as_of",
-            value=text,
+        raise typer.BadParameter(
+            f"{text!r} is no moment; give ISO 8601 such as 2026-11-22T05:04:00Z",
+            param_hint="--as-of",
         ) from error
-    return value if value.tzinfo else value.replace(tzinfo=zone)
+    return value
 
 
 def engine_config(path: Path | None) -> EngineConfig:
