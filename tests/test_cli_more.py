@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import personalize as pz
 from personalize.cli import main
 from personalize.cli.reading import customer_ids
 from personalize.errors import InvalidConfigError
@@ -94,3 +96,111 @@ def test_arguments_wrong_in_themselves_end_with_2(
     assert message in told
     assert told.count("\n") == 1
     assert not list(Path().iterdir())
+
+
+# --- before the orders are read ------------------------------------------------------------------
+
+
+def _rows() -> pd.DataFrame:
+    """Return 30 customers who buy a coat and, a day later, a tie."""
+    rows = [
+        (f"o-{c:02}-{n}", f"c-{c:02}", product, dt.datetime(2025, 6, 1 + n, tzinfo=dt.UTC), 1)
+        for c in range(30)
+        for n, product in enumerate(("coat", "tie"))
+    ]
+    names = ["order_id", "customer_id", "product_id", "ordered_at", "quantity"]
+    return pd.DataFrame(rows, columns=names)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of one version."""
+    folder = tmp_path_factory.mktemp("shop")
+    _rows().to_parquet(folder / "orders.parquet")
+    orders, models = str(folder / "orders.parquet"), str(folder / "models")
+    assert main(["train", "--orders", orders, "--models", models]) == 0
+    return folder / "models"
+
+
+@pytest.mark.parametrize("command", ["suppress", "recommend"])
+def test_out_may_be_no_folder(
+    capsys: pytest.CaptureFixture[str], models: Path, command: str
+) -> None:
+    """A folder named as the output is refused before the orders are read."""
+    Path("out.csv").mkdir()
+    asked = [command, "--orders", "missing.csv", "--models", str(models), "--out", "out.csv"]
+    assert main(asked) == 2
+    assert "--out: out.csv is a folder; name a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "No such file"), ("types = 3", "error: policy"), ("types = [", "error: policy")],
+)
+@pytest.mark.parametrize("command", ["suppress", "import"])
+def test_a_bad_policy_is_found_first(
+    capsys: pytest.CaptureFixture[str],
+    models: Path,
+    command: str,
+    text: str | None,
+    message: str,
+) -> None:
+    """A policy that cannot be read stops a command before the orders are read."""
+    if text is not None:
+        Path("policy.toml").write_text(text, encoding="utf-8")
+    asked = ["--models", str(models), "--out", "x.csv"]
+    if command == "import":
+        asked = ["--store", "sqlite:///x.db"]
+    asked += ["--orders", "missing.csv", "--policy", "policy.toml"]
+    assert main([command, *asked]) == 1
+    told = capsys.readouterr().err
+    assert message in told
+    assert "missing.csv" not in told
+
+
+# --- versions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("manifest", "state", "why"),
+    [
+        ("{", "damaged", "manifest.json is damaged"),
+        ('{"format_version": 99}', "of another format", "format 99 where this library reads"),
+    ],
+)
+def test_a_damaged_version_is_listed(
+    capsys: pytest.CaptureFixture[str], models: Path, manifest: str, state: str, why: str
+) -> None:
+    """The other versions are told all the same; to show the damaged one is the error."""
+    good = pz.ModelsDirectory(models).current()
+    bad = models / "bad"
+    bad.mkdir(exist_ok=True)
+    (bad / "manifest.json").write_text(manifest, encoding="utf-8")
+    assert main(["models", "list", "--models", str(models)]) == 0
+    told = capsys.readouterr()
+    assert [line.split()[:2] for line in told.out.splitlines()[1:2]] == [["*", good]]
+    assert told.out.splitlines()[2].split() == ["bad", *state.split()]
+    assert told.err.startswith("warning: artifact ")
+    assert why in told.err
+    assert main(["models", "show", "bad", "--models", str(models)]) == 1
+    assert why in capsys.readouterr().err
+
+
+# --- the unforeseen ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_the_unforeseen_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, models: Path, debug: str
+) -> None:
+    """A fault of ours ends with 1 and its class; its traceback is for those who ask for it."""
+
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError("by\nnought")
+
+    monkeypatch.setattr(pz.ModelsDirectory, "current", broken)
+    monkeypatch.setenv("PERSONALIZE_DEBUG", debug)
+    assert main(["models", "list", "--models", str(models)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("error: ZeroDivisionError: by nought; this is a fault of ours: ")
+    assert (lines[0] == "Traceback (most recent call last):", len(lines) > 1) == (bool(debug),) * 2

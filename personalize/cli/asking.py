@@ -235,10 +235,9 @@ def _from_files(
     advance: Advance,
 ) -> Iterator[pa.Table]:
     """Yield the answers to parts of the customers, all as of the same moment."""
+    policy = None if question.policy is None else Policy.read(question.policy)
     orders, catalog = reading.read_orders(), reading.read_catalog()
-    policy = None
-    if question.policy is not None:
-        policy = Policy.read(question.policy)
+    if policy is not None and question.policy is not None:
         warn_of_unknown_types(policy, question.policy, engine.catalog, catalog)
     as_of = question.as_of
     if as_of is None and orders.newest != MISSING:
@@ -300,6 +299,8 @@ def _check_out(path: Path) -> None:
         )
     if not path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {path.parent}", param_hint="--out")
+    if path.is_dir():
+        raise typer.BadParameter(f"{path} is a folder; name a file", param_hint="--out")
 
 
 def _customers(orders: Orders) -> list[str]:

@@ -9,8 +9,9 @@ import typer
 from rich.table import Table
 
 from personalize.artifact import ModelsDirectory, read_manifest
-from personalize.cli.console import say, show
+from personalize.cli.console import say, show, warn
 from personalize.cli.options import ModelsFolder
+from personalize.errors import ArtifactError
 
 app = typer.Typer(help="List trained versions, choose the one that is served, show one.")
 VersionName = Annotated[str, typer.Argument(metavar="VERSION")]
@@ -23,18 +24,24 @@ def list_versions(models: ModelsFolder) -> None:
     current = directory.current()
     table = Table("", "version", "as_of", "products", "orders", box=None, pad_edge=False)
     for version in directory.versions():
-        manifest = read_manifest(directory.path(version))
-        counts = manifest.get("counts", {})
-        table.add_row(
-            "*" if version == current else "",
-            version,
-            str(manifest.get("as_of", "")),
-            *(f"{counts[key]:,}" if key in counts else "" for key in ("products", "orders")),
-        )
+        table.add_row("*" if version == current else "", version, *_facts(directory, version))
     if table.row_count:
         show(table)
     else:
         say(f"no versions in {models}; personalize train writes one")
+
+
+def _facts(directory: ModelsDirectory, version: str) -> list[str]:
+    """Return what the list says of a version; of one that cannot be read, that, with a warning."""
+    try:
+        manifest = read_manifest(directory.path(version))
+    except ArtifactError as error:
+        warn(str(error))
+        # Only a version of another format is refused without something that went wrong.
+        return ["damaged" if error.__cause__ else "of another format"]
+    counts = manifest.get("counts", {})
+    numbers = (f"{counts[key]:,}" if key in counts else "" for key in ("products", "orders"))
+    return [str(manifest.get("as_of", "")), *numbers]
 
 
 @app.command()

@@ -112,10 +112,10 @@ def import_(
         rejects=rejects,
         beside=Path("import"),
     )
+    decided = None if policy is None else Policy.read(policy)
     moment = options.moment(as_of, timezone)
     facts = reading.read_orders().before(moment) if orders else None
     products = reading.read_catalog()
-    decided = None if policy is None else Policy.read(policy)
     with Store.open(store) as opened:
         if facts is not None:
             with progress("importing", "orders") as advance:
