@@ -45,9 +45,10 @@ def _container_left(limit: Path, used: Path) -> int | None:
 def _machine_left(meminfo: Path) -> int | None:
     try:
         found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text())
-        return int(found[1]) * 1024 if found else None
     except OSError:
-        pass
+        found = None  # no Linux: what the machine has in all is the next best
+    if found:
+        return int(found[1]) * 1024
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # pragma: no cover - no POSIX system

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -258,8 +257,7 @@ REAL = os.environ.get("PERSONALIZE_REAL_DATA")
 
 @pytest.mark.skipif(not REAL, reason="PERSONALIZE_REAL_DATA names no folder of real orders")
 def test_a_real_year_of_orders() -> None:
-    """A wholesaler's year is read in seconds, and its 11,660 product returns are accounted for."""
-    start = time.perf_counter()
+    """Of a wholesaler's year, all 11,660 product returns are accounted for."""
     orders = read_orders(
         Path(str(REAL)) / "online-retail-2009-2010.parquet",
         {
@@ -274,7 +272,6 @@ def test_a_real_year_of_orders() -> None:
         returns="negative_rows",
         not_products=r"(?!\d{5}).*",
     )
-    assert time.perf_counter() - start < 20
     assert (orders.n_returns_matched, orders.n_returns_unmatched) == (7868, 3792)
     assert {p.rule for p in orders.problems} == {
         "duplicate_row",
