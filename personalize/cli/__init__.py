@@ -11,7 +11,9 @@ Exit codes: 0 done, 1 it could not be done (one line says why and what to do), 2
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -74,5 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         fail(f"{error}; check that the place exists, can be written to and has room")
+        return 1
+    except Exception as error:  # noqa: BLE001 - what no rule foresaw is a line too, for cron's mail
+        if os.environ.get("PERSONALIZE_DEBUG") == "1":
+            traceback.print_exc()
+        seen = " ".join(f"{type(error).__name__}: {error}".split())
+        fail(f"{seen}; this is a fault of ours: report it with what PERSONALIZE_DEBUG=1 adds")
         return 1
     return code if isinstance(code, int) else 0
