@@ -8,7 +8,7 @@ are counted and told in `personalize.report`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -393,7 +393,7 @@ def resolve(
     problems : list of Problem
         Is appended to.
     """
-    listed = ", ".join(present)
+    listed = iter([f"; present are {', '.join(present) or 'none'}"])  # told once
     found = {name: name for name in schema.column_names if present.count(name)}
     for theirs, ours in (mapping or {}).items():
         if ours not in schema.column_names:
@@ -412,7 +412,7 @@ def resolve(
                     schema,
                     "unknown_column",
                     f"columns maps {theirs!r}, which {where} does not have"
-                    f"{_nearest(theirs, present)}; present are {listed}",
+                    f"{_nearest(theirs, present)}{next(listed, '')}",
                 )
             )
         elif found.get(ours, theirs) != theirs and (mapping or {}).get(found[ours]) == ours:
@@ -428,7 +428,7 @@ def resolve(
     taken = {theirs for theirs, ours in (mapping or {}).items() if ours in schema.column_names}
     # A column that was mapped elsewhere no longer stands for its own name.
     found = {o: t for o, t in found.items() if t not in taken or (mapping or {}).get(t) == o}
-    _check_found(schema, present, found, where, problems)
+    _check_found(schema, present, found, where, problems, listed)
     return found
 
 
@@ -438,6 +438,7 @@ def _check_found(
     found: Mapping[str, str],
     where: str,
     problems: list[Problem],
+    listed: Iterator[str],
 ) -> None:
     for column in schema.columns:
         theirs = found.get(column.name)
@@ -447,8 +448,8 @@ def _check_found(
                     schema,
                     "missing_column",
                     f"{where} has no column {column.name} ({column.sentence})"
-                    f"{_nearest(column.name, present)}; present are "
-                    f"{', '.join(present) or 'none'}; name the right one in columns, {SEE}",
+                    f"{_nearest(column.name, present)}{next(listed, '')}; "
+                    f"name the right one in columns, {SEE}",
                     column.name,
                 )
             )

@@ -17,6 +17,7 @@ import pytest
 import personalize as pz
 from personalize.cli import asking, console, keys, main, training
 from personalize.cli.options import column_map, moment, spread
+from personalize.cli.wording import in_options
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 
@@ -278,6 +279,7 @@ def test_csv_files_may_be_in_another_encoding(run: Run) -> None:
     assert "crêpe" in pz.Engine.load(pz.ModelsDirectory("m").path()).catalog
     told = run(*train)
     assert (told.code, "orders.csv is not utf-8" in told.err) == (1, True)
+    assert "give its --encoding" in told.err
 
 
 @pytest.mark.parametrize("word", ["negative-rows", "negative_rows"])
@@ -591,7 +593,6 @@ def test_no_keys_are_said(run: Run, shop: Path) -> None:
         (["keys", "create", "ads", "--store", "a"], "--scope"),
         (["dance"], "No such command 'dance'; see personalize --help"),
         (["train", "--dance"], "No such option: --dance; see personalize train --help"),
-        (["models"], "Missing command; see personalize models --help"),
     ],
 )
 def test_wrong_questions_end_with_2(run: Run, arguments: list[str], message: str) -> None:
@@ -629,6 +630,36 @@ def test_trouble_ends_with_1(run: Run, arguments: list[str], message: str) -> No
     assert told.err.count("\n") == 1
 
 
+def test_each_problem_has_its_line(run: Run) -> None:
+    """Several problems are a summary and a line each; parameters are told as options."""
+    Path("orders.csv").write_text("Invoice,customer_id,product_id,when,quantity\n1,2,3,4,5\n")
+    told = run("train", "--orders", "orders.csv", "--models", "m")
+    assert told.code == 1
+    summary, first, second = told.err.splitlines()
+    assert summary == "error: orders: 2 problems:"
+    assert first.startswith("  orders: orders.csv has no column order_id ")
+    assert "present are Invoice, customer_id, product_id, when, quantity; " in first
+    assert "name the right one with --map COL=NAME, see docs/" in first
+    assert second.startswith("  orders: orders.csv has no column ordered_at ")
+    assert "present are" not in second
+
+
+def test_a_warning_names_options(run: Run) -> None:
+    """What is said of rows names options too, not parameters of the library."""
+    orders = _orders()
+    orders.loc[3, "quantity"] = -1
+    orders.to_csv("orders.csv", index=False)
+    told = run("train", "--orders", "orders.csv", "--models", "m")
+    assert "or read with --returns negative-rows, see docs/" in told.err
+
+
+@pytest.mark.parametrize(("table", "option"), [("orders", "--map"), ("catalog", "--map-catalog")])
+def test_each_table_has_its_own_map(table: str, option: str) -> None:
+    """A column of the catalogue is named with `--map-catalog`, one of the orders with `--map`."""
+    told = in_options(f"{table}: name the right one in columns, see docs")
+    assert told == f"{table}: name the right one with {option} COL=NAME, see docs"
+
+
 def test_trouble_with_the_disk_is_one_line(run: Run) -> None:
     """Where nothing can be written, the command says so in one line."""
     orders = _orders()
@@ -658,6 +689,15 @@ def test_no_command_is_help(run: Run) -> None:
     assert (told.code, told.err) == (0, "")
     assert told.out == run("--help").out
     assert all(name in told.out for name in ("train", "suppress", "models", "import", "keys"))
+
+
+@pytest.mark.parametrize("group", ["models", "keys"])
+def test_a_group_alone_is_help(run: Run, group: str) -> None:
+    """`personalize models` or `keys` alone lists its commands, as `--help` does."""
+    told = run(group)
+    assert (told.code, told.err) == (0, "")
+    assert told.out == run(group, "--help").out
+    assert "Commands:\n" in told.out
 
 
 def test_it_runs_as_a_module(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

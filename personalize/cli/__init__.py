@@ -4,9 +4,10 @@
 
     training.py asking.py models.py keys.py     the commands
     options.py reading.py policies.py           what they share: options, files
-    console.py present.py                       the terminal, the clock
+    console.py wording.py present.py            the terminal, its words, the clock
 
-Exit codes: 0 done, 1 it could not be done (one line says why and what to do), 2 asked wrongly.
+Exit codes: 0 done, 1 it could not be done (one line says why and what to do, or one for each of
+several problems), 2 asked wrongly.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import Annotated
 import typer
 
 from personalize.cli import asking, keys, models, training
-from personalize.cli.console import fail, say, warnings_told
+from personalize.cli.console import fail, say, tell, warnings_told
 from personalize.cli.options import spread
+from personalize.cli.wording import error_lines
 from personalize.errors import PersonalizeError
 from personalize.version import __version__
 
@@ -64,15 +66,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Default: those of the process.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given in [[group.name] for group in app.registered_groups]:
+        given.append("--help")
     try:
         with warnings_told():
-            code = app(spread(given) or ["--help"], prog_name="personalize", standalone_mode=False)
+            code = app(spread(given), prog_name="personalize", standalone_mode=False)
     except typer.TyperException as error:
         asked = getattr(getattr(error, "ctx", None), "command_path", "personalize")
         fail(f"{error.format_message()}; see {asked} --help".replace(".; see", "; see"))
         return error.exit_code
     except PersonalizeError as error:
-        fail(str(error).replace("\n", " "))
+        first, *others = error_lines(error)
+        fail(first)
+        for line in others:
+            tell(line)
         return 1
     except OSError as error:
         fail(f"{error}; check that the place exists, can be written to and has room")

@@ -12,6 +12,7 @@ import typer
 from personalize.catalog import Catalog, read_catalog
 from personalize.cells import ColumnTypeError, read_ids
 from personalize.cli.console import progress, tell, warn
+from personalize.cli.wording import in_options
 from personalize.errors import InvalidConfigError, Problem
 from personalize.orders import Orders, read_orders
 from personalize.tables import Rejects, TableError, open_parts, readable
@@ -122,7 +123,7 @@ class Reading:
 
     def _report(self, problems: Sequence[Problem], rejected: Rejects | None, what: str) -> None:
         for problem in problems:
-            warn(problem.message)
+            warn(in_options(problem.message))
         if rejected is not None and len(rejected):
             file = self._rejects_file(what)
             file.parent.mkdir(parents=True, exist_ok=True)
