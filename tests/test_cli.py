@@ -258,6 +258,18 @@ def test_nothing_is_put_aside_when_all_is_well(shop: Path, run: Run) -> None:
     assert [path.name for path in Path().iterdir()] == ["m"]
 
 
+def test_rejected_rows_of_an_earlier_run_are_removed(shop: Path, run: Run) -> None:
+    """A file of rejected rows is of this run: it goes when nothing is rejected any more."""
+    Path("m.rejected-orders.csv").write_text("row,reason\n", encoding="utf-8")
+    Path("m.rejected-products.csv").write_text("row,reason\n", encoding="utf-8")
+    run("train", "--orders", shop / "orders.parquet", "--models", "m")
+    assert not Path("m.rejected-orders.csv").exists()
+    assert Path("m.rejected-products.csv").exists()  # no catalogue was read
+    catalog = ("--catalog", shop / "products.csv")
+    run("train", "--orders", shop / "orders.parquet", *catalog, "--models", "m")
+    assert not Path("m.rejected-products.csv").exists()
+
+
 def test_strict_stops_at_bad_rows(run: Run) -> None:
     """With `--strict` a bad row ends the command with 1 and one line that says what and where."""
     orders = _orders()

@@ -129,6 +129,8 @@ class Reading:
             file.parent.mkdir(parents=True, exist_ok=True)
             rejected.write(file)
             warn(f"{what}: {len(rejected):,} rejected rows, each with its reason, are in {file}")
+        elif self.rejects is None:
+            self._rejects_file(what).unlink(missing_ok=True)  # an earlier run's would mislead
 
     def _rejects_file(self, what: str) -> Path:
         if self.rejects is None:
