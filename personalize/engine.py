@@ -88,11 +88,13 @@ class Engine:
         Raises
         ------
         InvalidOrdersError
-            If no order lies before `as_of`.
+            If there is no order, or none before `as_of`.
         InvalidConfigError
             If `as_of` is no moment.
         """
         moment = _moment(orders, as_of)
+        if not orders.n_lines:
+            raise InvalidOrdersError("orders: no usable rows to learn from; see the problem report")
         _check_kind(catalog, Catalog, "catalog", "read_catalog or Catalog.from_frame")
         _check_kind(config, EngineConfig, "config", "EngineConfig or EngineConfig.from_dict")
         known = orders.before(moment)

@@ -367,7 +367,9 @@ def test_an_artifact_that_lacks_a_part_is_refused(engine: pz.Engine, tmp_path: P
 
 
 def test_no_orders_before_the_moment_is_refused(orders: pz.Orders) -> None:
-    """There is nothing to learn from before the first order."""
+    """There is nothing to learn from without orders, or before the first."""
+    with pytest.raises(pz.InvalidOrdersError, match="no usable rows to learn from; see the prob"):
+        pz.Engine.fit(orders.for_customers([]))
     with pytest.raises(pz.InvalidOrdersError, match="none of 14 orders lies before 2025-01-01"):
         pz.Engine.fit(orders, as_of="2025-01-01")
 
