@@ -224,6 +224,13 @@ class Policy:
         try:
             text = file.read_text(encoding="utf-8")
             given = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
+        except FileNotFoundError as error:
+            told = f"policy {file}: no such file; check the path"
+            raise InvalidConfigError(told, field="policy") from error
         except (OSError, ValueError) as error:
             raise InvalidConfigError(f"policy {file}: {error}", field="policy") from error
-        return cls.from_dict(given)
+        try:
+            return cls.from_dict(given)
+        except InvalidConfigError as error:
+            told = f"{file}: {error}"
+            raise InvalidConfigError(told, field=error.field, value=error.value) from error

@@ -139,13 +139,18 @@ def test_train_takes_its_configuration_from_a_file(shop: Path, run: Run) -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("min_customer = 5", "error: config: unknown key 'min_customer'; did you mean"),
+        ("min_customer = 5", "error: engine.toml: config: unknown key 'min_customer'; did you"),
+        ("min_customers = -1", "error: engine.toml: min_customers: "),
         ("min_customers = [", "error: config engine.toml: "),
+        (None, "error: config engine.toml: no such file; check the path\n"),
     ],
 )
-def test_a_wrong_configuration_is_one_line(shop: Path, run: Run, text: str, message: str) -> None:
-    """A misspelt parameter or broken TOML ends with 1 and one line."""
-    Path("engine.toml").write_text(text, encoding="utf-8")
+def test_a_wrong_configuration_is_one_line(
+    shop: Path, run: Run, text: str | None, message: str
+) -> None:
+    """A missing file, broken TOML or a wrong parameter ends with 1 and one line naming the file."""
+    if text is not None:
+        Path("engine.toml").write_text(text, encoding="utf-8")
     told = run("train", "--orders", shop / "first.csv", "--models", "m", "--config", "engine.toml")
     assert told.code == 1
     assert told.err.startswith(message)

@@ -135,7 +135,7 @@ def test_out_may_be_no_folder(
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "No such file"), ("types = 3", "error: policy"), ("types = [", "error: policy")],
+    [(None, "no such file"), ("types = 3", "error: policy"), ("types = [", "error: policy")],
 )
 @pytest.mark.parametrize("command", ["suppress", "import"])
 def test_a_bad_policy_is_found_first(

@@ -79,6 +79,15 @@ def test_json_that_is_no_table(tmp_path: Path, text: str) -> None:
         Policy.read(tmp_path / "policy.json")
 
 
+def test_what_is_wrong_in_a_file_names_it(tmp_path: Path) -> None:
+    """An unknown key or a bad value is told with the file it stands in; so is a missing file."""
+    (tmp_path / "p.toml").write_text("[rules]\npurchase = true\n", encoding="utf-8")
+    with pytest.raises(pz.InvalidConfigError, match=r"p\.toml: policy\.rules: unknown key 'purch"):
+        Policy.read(tmp_path / "p.toml")
+    with pytest.raises(pz.InvalidConfigError, match=r"q\.toml: no such file; check the path"):
+        Policy.read(tmp_path / "q.toml")
+
+
 def test_an_empty_policy_leaves_everything_to_what_is_learned() -> None:
     """Without a word of the shop, every rule is on and no type has a rule."""
     policy = Policy()

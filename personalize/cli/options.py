@@ -227,6 +227,13 @@ def engine_config(path: Path | None) -> EngineConfig:
         return EngineConfig()
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        told = f"config {path}: no such file; check the path"
+        raise InvalidConfigError(told, field="config") from error
     except (OSError, ValueError) as error:
         raise InvalidConfigError(f"config {path}: {error}", field="config") from error
-    return EngineConfig.from_dict(given)
+    try:
+        return EngineConfig.from_dict(given)
+    except InvalidConfigError as error:
+        told = f"{path}: {error}"
+        raise InvalidConfigError(told, field=error.field, value=error.value) from error
