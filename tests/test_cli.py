@@ -480,6 +480,24 @@ def test_import_again_changes_nothing(shop: Path, run: Run) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("shop.db", "error: store: the URL cannot be read; write sqlite:///"),
+        ("sqlite:///no/shop.db", "error: store sqlite:///no/shop.db: there is no folder no\n"),
+        ("sqlite:///text.db", "it is no SQLite file"),
+    ],
+)
+def test_import_checks_the_store_first(shop: Path, run: Run, url: str, message: str) -> None:
+    """A store that cannot be opened is told before the orders are read, and none is made."""
+    Path("text.db").write_text("no database " * 99, encoding="utf-8")
+    told = run("import", "--orders", shop / "orders.parquet", "--store", url)
+    assert (told.code, message in told.err) == (1, True)
+    assert told.err.count("\n") == 1
+    run("import", "--orders", "missing.csv", "--store", "sqlite:///new.db")
+    assert not Path("new.db").exists()
+
+
 def test_import_stops_at_as_of(shop: Path, run: Run) -> None:
     """`import --as-of` leaves out what happened later."""
     told = run(
@@ -537,6 +555,9 @@ def test_without_a_catalogue_no_type_is_looked_for(run: Run) -> None:
 
 def test_models_are_listed_chosen_and_shown(shop: Path, run: Run) -> None:
     """`models` lists versions, marks the current one, switches, and prints the manifest."""
+    told = run("models", "list", "--models", "m")
+    assert (told.code, "error: models m: there is no such folder; " in told.err) == (1, True)
+    Path("m").mkdir()
     assert run("models", "list", "--models", "m").out.startswith("no versions in m; ")
     for _ in range(2):
         run("train", "--orders", shop / "orders.parquet", "--models", "m")

@@ -20,6 +20,12 @@ VersionName = Annotated[str, typer.Argument(metavar="VERSION")]
 @app.command("list")
 def list_versions(models: ModelsFolder) -> None:
     """List the versions, oldest first; the served one is marked."""
+    if not models.is_dir():
+        raise ArtifactError(
+            f"models {models}: there is no such folder; check the path, or personalize train makes "
+            "it",
+            path=models,
+        )
     directory = ModelsDirectory(models)
     current = directory.current()
     table = Table("", "version", "as_of", "products", "orders", box=None, pad_edge=False)

@@ -16,9 +16,11 @@ from personalize.cli.policies import warn_of_unknown_types
 from personalize.cli.present import now
 from personalize.cli.reading import Reading, tell_orders
 from personalize.engine import Engine
+from personalize.errors import StoreError
 from personalize.orders import Orders
 from personalize.policy import Policy
 from personalize.store import Store
+from personalize.store.database import database_file
 from personalize.times import DAY, MISSING, SECOND, to_micros, to_rfc3339
 
 QUIET_DAYS = 2
@@ -114,6 +116,7 @@ def import_(
     )
     decided = None if policy is None else Policy.read(policy)
     moment = options.moment(as_of, timezone)
+    _check_store(store)
     facts = reading.read_orders().before(moment) if orders else None
     products = reading.read_catalog()
     with Store.open(store) as opened:
@@ -131,6 +134,15 @@ def import_(
             warn_of_unknown_types(decided, policy, opened.catalog())
             version = opened.put_policy(decided, created_at=to_micros(now()))
             say(f"policy: version {version} is in force now")
+
+
+def _check_store(url: str) -> None:
+    """Refuse before the orders are read a store that could not be opened after it."""
+    file = database_file(url)
+    if file.exists():
+        Store.open(url).close()
+    elif not file.parent.is_dir():
+        raise StoreError(f"store {url}: there is no folder {file.parent}", url=url)
 
 
 def _facts(reading: Reading, store: str | None) -> tuple[Orders, Catalog | None]:

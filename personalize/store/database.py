@@ -196,6 +196,17 @@ def open_database(url: str, *, create: bool) -> Database:
     return database
 
 
+def database_file(url: str) -> Path:
+    """Return the file that a store's URL names, there or not.
+
+    Raises
+    ------
+    StoreError
+        If it names none.
+    """
+    return Path(_parsed(url).database or "")
+
+
 def _parsed(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
