@@ -275,6 +275,13 @@ def test_rejected_rows_of_an_earlier_run_are_removed(shop: Path, run: Run) -> No
     assert not Path("m.rejected-products.csv").exists()
 
 
+def test_a_named_file_of_rejected_rows_is_left_alone(shop: Path, run: Run) -> None:
+    """What `--rejects` names is written when rows are rejected, and never removed."""
+    Path("mine.csv").write_text("row,reason\n", encoding="utf-8")
+    run(*("train", "--orders", shop / "orders.parquet", "--models", "m", "--rejects", "mine.csv"))
+    assert Path("mine.csv").exists()
+
+
 def test_strict_stops_at_bad_rows(run: Run) -> None:
     """With `--strict` a bad row ends the command with 1 and one line that says what and where."""
     orders = _orders()
