@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from personalize.catalog import Product
 from personalize.errors import ArtifactError, PersonalizeError, UnknownProductError
 from personalize.purchases import OrderLine, PurchaseState
-from personalize.times import FOREVER, MISSING, Moment, to_micros
+from personalize.times import MISSING, Moment, to_micros
 from personalize.view import View
 
 if TYPE_CHECKING:
@@ -254,9 +254,9 @@ class Personalizer:
             If `as_of` is no moment.
         """
         in_force = self.in_force
-        moment = self._moment(as_of)
-        lines = self.store.customer_lines(customer_id)
-        state = PurchaseState.from_lines(customer_id, lines, _horizon(lines, as_of, moment))
+        before, moment = self._times(as_of)
+        lines = self.store.customer_lines(customer_id, before)
+        state = PurchaseState.from_lines(customer_id, lines, _horizon(lines, before, moment))
         return Answer(in_force.view.decide(state, product_ids, moment), in_force)
 
     def check(
@@ -280,16 +280,16 @@ class Personalizer:
             If `as_of` is no moment.
         """
         in_force = self.in_force
-        moment = self._moment(as_of)
+        before, moment = self._times(as_of)
         asked = list(pairs)
         of_customer: dict[str, list[int]] = {}
         for position, (customer_id, _) in enumerate(asked):
             of_customer.setdefault(customer_id, []).append(position)
-        lines_of = self.store.lines_of_customers(list(of_customer))
+        lines_of = self.store.lines_of_customers(list(of_customer), before)
         rows: dict[int, Decision] = {}
         for customer_id, positions in of_customer.items():
             lines = lines_of.get(customer_id, [])
-            state = PurchaseState.from_lines(customer_id, lines, _horizon(lines, as_of, moment))
+            state = PurchaseState.from_lines(customer_id, lines, _horizon(lines, before, moment))
             products = [asked[position][1] for position in positions]
             decided = in_force.view.decide(state, products, moment)
             rows.update(zip(positions, decided, strict=True))
@@ -316,9 +316,9 @@ class Personalizer:
             If `as_of` is no moment.
         """
         in_force = self.in_force
-        moment = self._moment(as_of)
-        lines = self.store.customer_lines(customer_id)
-        state = PurchaseState.from_lines(customer_id, lines, _horizon(lines, as_of, moment))
+        before, moment = self._times(as_of)
+        lines = self.store.customer_lines(customer_id, before)
+        state = PurchaseState.from_lines(customer_id, lines, _horizon(lines, before, moment))
         return Answer(in_force.view.suppressions(state, moment), in_force)
 
     def recommend(
@@ -369,13 +369,13 @@ class Personalizer:
             If `as_of` or `moment` is none.
         """
         in_force = self.in_force
-        at = self._moment(as_of)
+        before, at = self._times(as_of)
         order = None
         if order_id is not None:
-            order = self._order(order_id, customer_id, FOREVER if as_of is None else at)
+            order = self._order(order_id, customer_id, before)
             customer_id = order.customer_id
-        lines = self._lines(customer_id, order)
-        horizon = _horizon(lines, as_of, at)
+        lines = self._lines(customer_id, order, before)
+        horizon = _horizon(lines, before, at)
         if order is not None:
             product_ids, others = _anchors(order, horizon)
             exclude = {*exclude, *others}
@@ -416,21 +416,27 @@ class Personalizer:
             raise UnknownProductError(product_id)
         return Answer(in_force.view.complements([product_id], k, fill=fill), in_force)
 
-    def _moment(self, as_of: Moment | int | None) -> int:
-        return self.now() if as_of is None else _micros(as_of)
+    def _times(self, as_of: Moment | int | None) -> tuple[int | None, int]:
+        """Return the moment before which facts count (None: all do), and the one asked about."""
+        if as_of is None:
+            return None, self.now()
+        moment = _micros(as_of)
+        return moment, moment
 
-    def _order(self, order_id: str, customer_id: str | None, before: int) -> StoredOrder:
-        order = self.store.order(order_id)
-        if order is None or order.ordered_at >= before:
+    def _order(self, order_id: str, customer_id: str | None, before: int | None) -> StoredOrder:
+        order = self.store.order(order_id, before)
+        if order is None or (before is not None and order.ordered_at >= before):
             raise UnknownOrderError(order_id)
         if customer_id is not None and order.customer_id != customer_id:
             raise UnknownOrderError(order_id)
         return order
 
-    def _lines(self, customer_id: str | None, order: StoredOrder | None) -> Sequence[OrderLine]:
+    def _lines(
+        self, customer_id: str | None, order: StoredOrder | None, before: int | None
+    ) -> Sequence[OrderLine]:
         """Return a customer's lines; a guest's are those of the order at hand."""
         if customer_id is not None:
-            return self.store.customer_lines(customer_id)
+            return self.store.customer_lines(customer_id, before)
         return [] if order is None else _lines_of(order)
 
 
@@ -446,10 +452,10 @@ def _micros(moment: Moment | int) -> int:
     return moment if isinstance(moment, int) else to_micros(moment)
 
 
-def _horizon(lines: Sequence[OrderLine], as_of: Moment | int | None, moment: int) -> int:
+def _horizon(lines: Sequence[OrderLine], before: int | None, moment: int) -> int:
     """Return the first moment that is not seen any more."""
-    if as_of is not None:
-        return moment
+    if before is not None:
+        return before
     newest = max((line.ordered_at for line in lines), default=MISSING)
     return max(moment, newest + 1)
 

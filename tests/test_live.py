@@ -127,6 +127,38 @@ def test_explicit_moment_looks_only_at_facts_before_it(
     assert live.decide("c-1", [COAT], pz.to_datetime(NOW - DAY + 1))[0].reason == "purchased"
 
 
+@pytest.mark.parametrize(
+    ("units", "reasons"),
+    [
+        ({5: -2, 8: 1}, {5: "purchased", 6: "returned", 8: "returned", 9: "purchased"}),
+        ({5: -1, 20: -1}, {6: "purchased", 10: "purchased", 20: "purchased", 21: "returned"}),
+        ({5: -1, 7: -1, 20: -1}, {6: "purchased", 10: "returned", 21: "returned"}),
+    ],
+)
+def test_later_adjustments_do_not_change_the_past(
+    store: pz.Store, live: pz.Personalizer, units: dict[int, int], reasons: dict[int, str]
+) -> None:
+    """Units returned, or taken back, at or after `as_of` have not happened, in every question."""
+    start = NOW - 30 * DAY
+    for order_id, customer_id in (("o-1", "c-1"), ("o-guest", None)):
+        coats = (pz.SnapshotLine(COAT, 2),)
+        store.put_order(pz.OrderSnapshot(order_id, customer_id, start, start, lines=coats))
+        for day, quantity in units.items():
+            change = pz.Adjustment(order_id, f"{day}", start + day * DAY, ((COAT, quantity),))
+            store.adjust(change)
+    for day, reason in reasons.items():
+        at = start + day * DAY
+        assert live.decide("c-1", [COAT], at)[0].reason == reason
+        assert live.check([("c-1", COAT)], at)[0].reason == reason
+        listed = {row.target_id: row.reason for row in live.suppressions("c-1", at)}
+        assert listed[COAT] == reason
+        for order_id in ("o-1", "o-guest"):
+            picks = live.recommend(as_of=at, order_id=order_id, moment="follow_up")
+            anchors = {pick.because_product_id for pick in picks} - {None}
+            assert anchors == ({COAT} if reason == "purchased" else set())
+    assert live.decide("c-1", [COAT])[0].reason == reasons[max(reasons)]
+
+
 def test_order_dated_ahead_counts_now(store: pz.Store, live: pz.Personalizer) -> None:
     """Without `as_of` all up to the customer's newest order counts; with it, nothing ahead."""
     put(store, "o-1", "c-1", TIE, at=NOW + 30 * DAY)

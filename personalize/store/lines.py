@@ -1,4 +1,8 @@
-"""Read what customers bought: one indexed read each."""
+"""Read what customers bought: one indexed read each.
+
+A question about the past also looks for adjustments of its time or later: they have not happened
+then, so the few orders that have some are worked out anew.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,9 @@ import sqlalchemy as sa
 
 from personalize.purchases import OrderLine
 from personalize.store.database import Database
-from personalize.store.layout import GUEST, order_lines
-from personalize.store.orders import batches
-from personalize.times import MISSING
+from personalize.store.layout import GUEST, adjustments, order_lines
+from personalize.store.orders import batches, order
+from personalize.times import FOREVER, MISSING
 
 _IDS_AT_ONCE = 500
 _columns = order_lines.c
@@ -37,6 +41,17 @@ _OF_MANY = (
     .where(_columns.customer_id.in_(sa.bindparam("ids", expanding=True)))
     .order_by(_columns.customer_id, *_SORTED)
 )
+_ADJUSTED_SINCE = (
+    sa.select(_columns.order_id)
+    .distinct()
+    .where(
+        _columns.customer_id.in_(sa.bindparam("ids", expanding=True)),
+        sa.exists().where(
+            adjustments.c.order_id == _columns.order_id,
+            adjustments.c.adjusted_at >= sa.bindparam("as_of"),
+        ),
+    )
+)
 _CUSTOMERS = (
     sa.select(_columns.customer_id)
     .distinct()
@@ -58,15 +73,45 @@ class CustomerLines:
 
 
 def of_customers(
-    connection: sa.Connection, customer_ids: Collection[str]
+    connection: sa.Connection, customer_ids: Collection[str], as_of: int | None = None
 ) -> dict[str, list[OrderLine]]:
-    """Return the lines of each customer; an empty list for one without."""
+    """Return the lines of each customer; an empty list for one without.
+
+    With `as_of` (microseconds UTC) only adjustments before it count.
+    """
     found: dict[str, list[OrderLine]] = {customer_id: [] for customer_id in customer_ids}
     for some in batches((each for each in found if each != GUEST), _IDS_AT_ONCE):
+        returns = None if as_of is None else _returns(connection, some, as_of)
         rows = connection.execute(_OF_MANY, {"ids": some})
         for customer_id, theirs in groupby(rows, key=itemgetter(0)):
-            found[customer_id] = _lines(row[1:] for row in theirs)
+            lines = _lines(row[1:] for row in theirs)
+            found[customer_id] = [_stood(line, returns) for line in lines] if returns else lines
     return found
+
+
+def _returns(
+    connection: sa.Connection, customer_ids: list[str], as_of: int
+) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return what was returned, and when, of the orders adjusted at `as_of` or later.
+
+    By order and product, counting the adjustments before `as_of`.
+    """
+    at = min(max(as_of, MISSING), FOREVER)  # more than a database can hold
+    changed = connection.scalars(_ADJUSTED_SINCE, {"ids": customer_ids, "as_of": at}).all()
+    return {
+        (order_id, line.product_id): (line.returned_quantity, line.returned_at)
+        for order_id in changed
+        if (stood := order(connection, order_id, as_of)) is not None
+        for line in stood.lines
+    }
+
+
+def _stood(line: OrderLine, returns: dict[tuple[str, str], tuple[int, int]]) -> OrderLine:
+    """Return a line with what was returned of it at the time asked about."""
+    quantity, at = returns.get(
+        (line.order_id, line.product_id), (line.returned_quantity, line.returned_at)
+    )
+    return line._replace(returned_quantity=quantity, returned_at=at)
 
 
 def customers(connection: sa.Connection, after: str | None, limit: int) -> list[str]:

@@ -18,7 +18,6 @@ from personalize.store.state import (
     Adjustment,
     OrderSnapshot,
     SnapshotLine,
-    StoredLine,
     StoredOrder,
     Version,
     adjustment_version,
@@ -158,11 +157,43 @@ def adjust(connection: sa.Connection, adjustment: Adjustment) -> bool:
 
 def _recompute(connection: sa.Connection, order_id: str) -> None:
     """Bring the lines of one order up to date with its adjustments."""
-    order = connection.execute(_ORDER, {"order_id": order_id}).one_or_none()
-    if order is None or order.ordered_at is None:
+    sent = _sent(connection, order_id)
+    if sent is None:
         return
-    key = _key(order)
-    rows = connection.execute(_LINES, key).all()
+    key = _key(sent)
+    changed = [
+        {
+            **key,
+            "at_product": line.product_id,
+            "returned": line.returned_quantity,
+            "at": _nullable(line.returned_at),
+        }
+        for line in effective_lines(sent, _adjustments(connection, [order_id])[order_id])
+    ]
+    connection.execute(_UPDATE_LINE, changed)
+
+
+def order(connection: sa.Connection, order_id: str, as_of: int | None = None) -> StoredOrder | None:
+    """Return an order as it stands, or stood when only adjustments before `as_of` were known.
+
+    None if it was never seen or is deleted.
+    """
+    sent = _sent(connection, order_id)
+    if sent is None:
+        return None
+    known = [
+        adjustment
+        for adjustment in _adjustments(connection, [order_id]).get(order_id, ())
+        if as_of is None or adjustment.adjusted_at < as_of
+    ]
+    return StoredOrder(*sent[:6], effective_lines(sent, known))
+
+
+def _sent(connection: sa.Connection, order_id: str) -> OrderSnapshot | None:
+    """Return the newest snapshot of an order; None if it was never seen or is deleted."""
+    head = connection.execute(_ORDER, {"order_id": order_id}).one_or_none()
+    if head is None or head.ordered_at is None:
+        return None
     lines = tuple(
         SnapshotLine(
             row.product_id,
@@ -172,41 +203,9 @@ def _recompute(connection: sa.Connection, order_id: str) -> None:
             row.unit_price,
             row.gift,
         )
-        for row in rows
-    )
-    snapshot = OrderSnapshot(
-        order_id, order.customer_id, order.ordered_at, order.updated_at, lines=lines
-    )
-    waiting = _adjustments(connection, [order_id])
-    changed = [
-        {
-            **key,
-            "at_product": line.product_id,
-            "returned": line.returned_quantity,
-            "at": _nullable(line.returned_at),
-        }
-        for line in effective_lines(snapshot, waiting[order_id])
-    ]
-    connection.execute(_UPDATE_LINE, changed)
-
-
-def order(connection: sa.Connection, order_id: str) -> StoredOrder | None:
-    """Return an order as it stands; None if it was never seen or is deleted."""
-    head = connection.execute(_ORDER, {"order_id": order_id}).one_or_none()
-    if head is None or head.ordered_at is None:
-        return None
-    lines = tuple(
-        StoredLine(
-            row.product_id,
-            row.quantity,
-            row.returned_quantity,
-            _time(row.returned_at),
-            row.unit_price,
-            row.gift,
-        )
         for row in connection.execute(_LINES, _key(head))
     )
-    return StoredOrder(
+    return OrderSnapshot(
         order_id,
         head.customer_id,
         head.ordered_at,
@@ -217,7 +216,7 @@ def order(connection: sa.Connection, order_id: str) -> StoredOrder | None:
     )
 
 
-def _key(head: sa.Row[Any]) -> dict[str, Any]:
+def _key(head: sa.Row[Any] | OrderSnapshot) -> dict[str, Any]:
     return {
         "at_order": head.order_id,
         "at_customer": head.customer_id or GUEST,

@@ -163,19 +163,37 @@ class Store:
         with self._database.write() as connection:
             return orders.adjust(connection, canonical)
 
-    def order(self, order_id: str) -> StoredOrder | None:
-        """Return an order as it stands, adjustments included; None if unknown or deleted."""
-        with self._database.read() as connection:
-            return orders.order(connection, order_id)
+    def order(self, order_id: str, as_of: int | None = None) -> StoredOrder | None:
+        """Return an order as it stands, adjustments included; None if unknown or deleted.
 
-    def customer_lines(self, customer_id: str) -> list[OrderLine]:
-        """Return all lines of a customer, sorted by time, order and product: one indexed read."""
-        return self._customer_lines(customer_id)
-
-    def lines_of_customers(self, customer_ids: Collection[str]) -> dict[str, list[OrderLine]]:
-        """Return the lines of each of many customers; an empty list for one without."""
+        With `as_of` (microseconds UTC) only adjustments before it count, as in `customer_lines`.
+        """
         with self._database.read() as connection:
-            return lines.of_customers(connection, customer_ids)
+            return orders.order(connection, order_id, as_of)
+
+    def customer_lines(self, customer_id: str, as_of: int | None = None) -> list[OrderLine]:
+        """Return all lines of a customer, sorted by time, order and product: one indexed read.
+
+        Parameters
+        ----------
+        customer_id : str
+        as_of : int, microseconds UTC, optional
+            Only adjustments before it count, at the cost of further reads; default: all count.
+            Lines that were ordered or returned later stay: whoever asks leaves them out.
+        """
+        if as_of is None:
+            return self._customer_lines(customer_id)
+        return self.lines_of_customers([customer_id], as_of)[customer_id]
+
+    def lines_of_customers(
+        self, customer_ids: Collection[str], as_of: int | None = None
+    ) -> dict[str, list[OrderLine]]:
+        """Return the lines of each of many customers; an empty list for one without.
+
+        With `as_of` (microseconds UTC) only adjustments before it count, as in `customer_lines`.
+        """
+        with self._database.read() as connection:
+            return lines.of_customers(connection, customer_ids, as_of)
 
     def customers(self, after: str | None = None, limit: int = 1000) -> list[str]:
         """Return up to `limit` ids of customers with orders, sorted, from behind `after` on."""

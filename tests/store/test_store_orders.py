@@ -218,6 +218,54 @@ def test_adjustments_outlive_a_snapshot_that_told_returns(store: Store) -> None:
     assert owned(store) == [("coat", 2, 1)]
 
 
+PAST = [
+    ([(5, -2), (8, 1)], 6, (2, 5)),  # one taken back later
+    ([(5, -1), (20, -1)], 10, (1, 5)),  # another returned later
+    ([(5, -1), (20, -1)], 5, (0, MISSING)),  # what happens at the moment has not happened
+    ([(5, -1), (20, -1)], 21, (2, 20)),
+    ([(5, -1), (20, -1)], -(10**30), (0, MISSING)),
+    ([(5, -1), (20, -1)], 10**30, (2, 20)),
+]
+
+
+@pytest.mark.parametrize(("changes", "as_of", "returned"), PAST)
+@pytest.mark.parametrize("customer", ["c", None])
+def test_later_adjustments_have_not_happened(
+    store: Store,
+    changes: list[tuple[int, int]],
+    as_of: int,
+    returned: tuple[int, int],
+    customer: str | None,
+) -> None:
+    """With `as_of` only adjustments before it count; other lines and orders are as they stand."""
+    store.put_order(order(COAT, TIE, customer=customer))
+    store.put_order(order(TIE, order_id="p", customer="d"))
+    store.adjust(Adjustment("p", "late", 30, (("tie", -1),)))
+    now = store.lines_of_customers(["c", "d"])
+    for at, units in changes:
+        store.adjust(Adjustment("o", f"at {at}", at, (("coat", units),)))
+    found = store.order("o", as_of)
+    assert found is not None
+    assert [line[2:4] for line in found.lines] == [returned, (0, MISSING)]
+    lines = store.customer_lines("c", as_of)
+    assert [line[3:5] for line in lines] == [line[2:4] for line in found.lines if customer]
+    assert store.lines_of_customers(["c", "d"], as_of)["c"] == lines
+    tie = store.customer_lines("d", as_of)[0]
+    assert tie == now["d"][0]._replace(
+        returned_quantity=int(as_of > 30), returned_at=30 if as_of > 30 else MISSING
+    )
+    assert store.lines_of_customers(["", "nobody"], as_of) == {"": [], "nobody": []}
+
+
+def test_moment_after_a_snapshot_that_told_returns(store: Store) -> None:
+    """What a snapshot told stands at every moment; later adjustments count from theirs on."""
+    store.put_order(order(COAT._replace(returned_quantity=1, returned_at=4)))
+    for at in (5, 12, 15):
+        store.adjust(Adjustment("o", f"at {at}", at, (("coat", 1 if at == 12 else -1),)))
+    found = {at: store.customer_lines("c", at)[0][3:5] for at in (6, 12, 13, 16)}
+    assert found == {6: (1, 4), 12: (1, 4), 13: (0, MISSING), 16: (1, 15)}
+
+
 def test_batch_is_one_after_the_other(store: Store) -> None:
     """A batch answers for each as if it had been put alone, in its order."""
     given = [order(COAT), order(TIE, updated_at=9), order(TIE, updated_at=11), order(COAT)]
@@ -386,6 +434,13 @@ def test_order_of_arrival_and_repetition_do_not_matter(
         pd.testing.assert_frame_equal(once.orders().to_frame(), late.orders().to_frame())
         rows = late.orders().to_frame()
         by_customer = [line for lines in contents(late)[1].values() for line in lines]
+        stood = {(line.order_id, line.product_id): line[2:5] for line in by_customer}
+        assert stood == {
+            (order_id, line.product_id): line[1:4]
+            for order_id, (_, customer_id, *_, lines) in expected(events).items()
+            if customer_id is not None
+            for line in lines
+        }
         known = rows[rows["customer_id"].notna()]
         assert sorted(zip(known["order_id"], known["product_id"], strict=True)) == sorted(
             (line.order_id, line.product_id) for line in by_customer
