@@ -79,8 +79,9 @@ def test_the_complements_go_with_the_coat(told: subprocess.CompletedProcess[str]
 
 
 def test_it_fits_a_terminal(told: subprocess.CompletedProcess[str]) -> None:
-    """No line is wider than 100 columns."""
-    assert [line for line in told.stdout.splitlines() if len(line) > 100] == []
+    """No line is wider than 100 columns, wherever temporary files are."""
+    text = told.stdout.replace(str(told.folder), "/tmp")  # type: ignore[attr-defined]
+    assert [line for line in text.splitlines() if len(line) > 100] == []
 
 
 def test_it_leaves_nothing_behind(told: subprocess.CompletedProcess[str]) -> None:

@@ -199,7 +199,9 @@ def test_lists_need_not_be_filled(engine: pz.Engine, orders: pz.Orders) -> None:
 
 def test_anchors_are_what_the_message_is_about(engine: pz.Engine, orders: pz.Orders) -> None:
     """Given anchors count; unknown ones are ignored; by default the newest order is meant."""
-    given = pd.DataFrame({"customer_id": ["dot", "dot"], "product_id": ["coat-grey", "never"]})
+    given = pd.DataFrame(
+        {"customer_id": ["dot", "dot", "bob"], "product_id": ["coat-grey", "never", "tie"]}
+    )
     rows = engine.recommend(orders, ["dot"], k=1, anchors=given)
     assert rows["because_product_id"].tolist() == ["coat-grey"]
     assert rows["reason"].tolist() == ["goes_with"]
@@ -352,6 +354,7 @@ def test_the_manifest_says_what_was_learned_from(engine: pz.Engine, tmp_path: Pa
         "product_types": 6,
     }
     assert set(manifest["metrics"]) >= {"repurchase_product_rows"}
+    assert (manifest["counts"], manifest["metrics"]) == (engine.counts, engine.metrics)
 
 
 def test_an_artifact_that_lacks_a_part_is_refused(engine: pz.Engine, tmp_path: Path) -> None:

@@ -150,6 +150,22 @@ def test_watch_survives_anything(
     assert "c-secret" not in errors[0].splitlines()[0]
 
 
+def test_watch_tells_an_error_of_ours_in_full(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that is written for people is logged with its message."""
+
+    def refuse() -> None:
+        raise pz.ArtifactError("artifact v9: damaged")
+
+    with pz.Store.open(settings.store) as store:
+        watch = ModelWatch(pz.ModelsDirectory(settings.models), pz.Personalizer(store), 60)
+        monkeypatch.setattr(watch, "look", refuse)
+        watch.tick()
+        watch.stop()
+    assert "looking for changes failed: artifact v9: damaged" in caplog.text
+
+
 def test_metrics_count_what_happened(client: Client) -> None:
     """Requests by route template, decisions and picks by reason, orders by outcome, model age."""
     client.order("o-1", "c-1", COAT)
