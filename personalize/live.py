@@ -254,9 +254,7 @@ class Personalizer:
             If `as_of` is no moment.
         """
         in_force = self.in_force
-        before, moment = self._times(as_of)
-        lines = self.store.customer_lines(customer_id, before)
-        state = PurchaseState.from_lines(customer_id, lines, _horizon(lines, before, moment))
+        state, moment = self._state(customer_id, as_of)
         return Answer(in_force.view.decide(state, product_ids, moment), in_force)
 
     def check(
@@ -316,9 +314,7 @@ class Personalizer:
             If `as_of` is no moment.
         """
         in_force = self.in_force
-        before, moment = self._times(as_of)
-        lines = self.store.customer_lines(customer_id, before)
-        state = PurchaseState.from_lines(customer_id, lines, _horizon(lines, before, moment))
+        state, moment = self._state(customer_id, as_of)
         return Answer(in_force.view.suppressions(state, moment), in_force)
 
     def recommend(
@@ -415,6 +411,13 @@ class Personalizer:
         if not in_force.view.knows(product_id):
             raise UnknownProductError(product_id)
         return Answer(in_force.view.complements([product_id], k, fill=fill), in_force)
+
+    def _state(self, customer_id: str, as_of: Moment | int | None) -> tuple[PurchaseState, int]:
+        """Return what one customer owns as the question sees it, and the moment it is about."""
+        before, moment = self._times(as_of)
+        lines = self.store.customer_lines(customer_id, before)
+        horizon = _horizon(lines, before, moment)
+        return PurchaseState.from_lines(customer_id, lines, horizon), moment
 
     def _times(self, as_of: Moment | int | None) -> tuple[int | None, int]:
         """Return the moment before which facts count (None: all do), and the one asked about."""

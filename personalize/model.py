@@ -90,7 +90,7 @@ class Model:
         levels = _levels(orders, space, numbered)
         fitted, metrics = _fit_levels(levels, as_of, config)
         in_basket = np.repeat(np.arange(baskets.n_baskets), np.diff(baskets.basket_indptr))
-        of_type = _type_of(space)[baskets.basket_products]
+        of_type = space.array("type")[baskets.basket_products]
         return cls(
             config=config,
             as_of=as_of,
@@ -179,14 +179,10 @@ def _every_product(numbered: pa.Array, catalog: Catalog) -> Catalog:
     return Catalog(Catalog.from_products(missing).overlaid(catalog).frame)
 
 
-def _type_of(space: ProductSpace) -> NDArray[np.int64]:
-    return space.array("type")
-
-
 def _type_baskets(baskets: Interactions, space: ProductSpace) -> Interactions:
     """Return the same baskets, holding product types in place of products."""
     order = np.repeat(np.arange(baskets.n_baskets), np.diff(baskets.basket_indptr))
-    kind = _type_of(space)[baskets.basket_products]
+    kind = space.array("type")[baskets.basket_products]
     n_types = max(len(space.types), 1)
     cells = np.unique(order[kind >= 0] * n_types + kind[kind >= 0])
     return Interactions.from_lines(
