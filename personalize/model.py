@@ -5,9 +5,9 @@ It holds products and what was learned of them; it holds no customer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, Self
 
 import numpy as np
@@ -31,6 +31,7 @@ from personalize.repurchase import (
     fit_logistic,
     target_features,
 )
+from personalize.sorting import distinct
 from personalize.substitutes import Substitutes, fit_substitutes
 from personalize.suppression import SCOPES, LevelModel
 
@@ -87,8 +88,7 @@ class Model:
         sensitive = [p.product_id for p in catalog.products() if p.sensitive]
         baskets = Interactions.from_orders(orders, product_ids=known, sensitive=sensitive)
         types = _type_baskets(baskets, space)
-        levels = _levels(orders, space, numbered)
-        fitted, metrics = _fit_levels(levels, as_of, config)
+        fitted, metrics, by_type = _fit_levels(_levels(orders, space, numbered), as_of, config)
         in_basket = np.repeat(np.arange(baskets.n_baskets), np.diff(baskets.basket_indptr))
         of_type = space.array("type")[baskets.basket_products]
         return cls(
@@ -100,7 +100,7 @@ class Model:
             demand=Demand.fit(*baskets.lines(), len(space), config, as_of),
             levels=fitted,
             substitutes=fit_substitutes(
-                levels[2].occasions, levels[2].orders, (in_basket, of_type), as_of, config
+                by_type.occasions, by_type.orders, (in_basket, of_type), as_of, config
             ),
             counts={
                 "orders": orders.n_orders,
@@ -119,8 +119,8 @@ class Model:
         demand = Demand.fit(*kept_lines(orders, ids), len(ids), self.config, as_of)
         levels = _levels(orders, self.space, ids)
         first, second, third = (
-            old._replace(targets=target_features(new.occasions, as_of, old.curves))
-            for old, new in zip(self.levels, levels, strict=True)
+            old._replace(targets=target_features(make().occasions, as_of, old.curves))
+            for old, make in zip(self.levels, levels, strict=True)
         )
         return replace(self, demand=demand, levels=(first, second, third), as_of=as_of)
 
@@ -184,7 +184,7 @@ def _type_baskets(baskets: Interactions, space: ProductSpace) -> Interactions:
     order = np.repeat(np.arange(baskets.n_baskets), np.diff(baskets.basket_indptr))
     kind = space.array("type")[baskets.basket_products]
     n_types = max(len(space.types), 1)
-    cells = np.unique(order[kind >= 0] * n_types + kind[kind >= 0])
+    cells = distinct(order[kind >= 0] * n_types + kind[kind >= 0])
     return Interactions.from_lines(
         pa.array(space.types, pa.large_string()),
         cells // n_types,
@@ -194,7 +194,11 @@ def _type_baskets(baskets: Interactions, space: ProductSpace) -> Interactions:
     )
 
 
-def _levels(orders: Orders, space: ProductSpace, numbered: pa.Array) -> tuple[Level, Level, Level]:
+Levels = tuple[Callable[[], Level], Callable[[], Level], Callable[[], Level]]
+"""What makes each level: of a large shop there is room for one at a time."""
+
+
+def _levels(orders: Orders, space: ProductSpace, numbered: pa.Array) -> Levels:
     """Return the purchases of known customers by product, item group and product type."""
     bought = Purchases.from_orders(orders)
     product = np.asarray(product_nums(orders.product_ids, numbered))[bought.product]
@@ -206,29 +210,32 @@ def _levels(orders: Orders, space: ProductSpace, numbered: pa.Array) -> tuple[Le
         groups: NDArray[np.int64] | None,
         types: NDArray[np.int64] | None,
     ) -> Level:
-        target = np.where(product >= 0, of[product], -1)
+        target = np.append(of, -1).astype(np.int32)[product]
         occasions = Occasion.from_lines(bought.customer, target, bought.at, bought.quantity, n)
         return Level(occasions, whole, groups, types, len(space.types) if types is not None else 0)
 
-    nothing = np.zeros(len(bought.customer), dtype=np.int64)
+    nothing = np.zeros(len(bought.customer), dtype=np.int32)
     whole = Occasion.from_lines(bought.customer, nothing, bought.at, bought.quantity, 1)
     return (
-        level(np.arange(len(space)), len(space), group, kind),
-        level(group, len(space.groups), None, space.type_of_group),
-        level(kind, len(space.types), None, None),
+        partial(level, np.arange(len(space)), len(space), group, kind),
+        partial(level, group, len(space.groups), None, space.type_of_group),
+        partial(level, kind, len(space.types), None, None),
     )
 
 
 def _fit_levels(
-    levels: tuple[Level, Level, Level], as_of: int, config: EngineConfig
-) -> tuple[tuple[LevelModel, LevelModel, LevelModel], dict[str, float]]:
-    fitted: list[LevelModel] = []
+    levels: Levels, as_of: int, config: EngineConfig
+) -> tuple[tuple[LevelModel, LevelModel, LevelModel], dict[str, float], Level]:
+    """Return what is learned of each level, figures of it, and the level of types itself."""
     metrics: dict[str, float] = {}
-    for name, level in zip(_LEVELS, levels, strict=True):
+
+    def fit(name: str, level: Level) -> LevelModel:
         curves = fit_curves(level, as_of, config)
         logistic, facts = fit_logistic(level, as_of, config)
-        targets = target_features(level.occasions, as_of, curves)
-        fitted.append(LevelModel(curves, logistic, targets))
-        metrics |= {f"repurchase_{name}_{key}": value for key, value in facts.items()}
-    first, second, third = fitted
-    return (first, second, third), metrics
+        metrics.update({f"repurchase_{name}_{key}": value for key, value in facts.items()})
+        return LevelModel(curves, logistic, target_features(level.occasions, as_of, curves))
+
+    product, group, kind = levels
+    first, second = fit(_LEVELS[0], product()), fit(_LEVELS[1], group())
+    by_type = kind()
+    return (first, second, fit(_LEVELS[2], by_type)), metrics, by_type

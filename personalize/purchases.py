@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from personalize.orders import Orders
+from personalize.sorting import is_ascending, stable_order
 from personalize.times import FOREVER, MISSING, Moment, to_micros
 
 
@@ -257,14 +258,18 @@ class Occasion:
     ) -> Self:
         """Return the occasions behind order lines; negative customers or targets are left out."""
         use = (customer >= 0) & (target >= 0)
-        customer, target = customer[use].astype(np.int64), target[use].astype(np.int64)
-        at, quantity = at[use].astype(np.int64), quantity[use].astype(np.int64)
-        key = customer * n_targets + target
-        order = np.lexsort((at, key))
-        key, at = key[order], at[order]
-        starts = np.flatnonzero(_changes(key) | _changes(at))
-        summed = np.add.reduceat(quantity[order], starts) if len(starts) else quantity
-        return cls(key[starts] // n_targets, key[starts] % n_targets, at[starts], summed, n_targets)
+        if not use.all():
+            customer, target, at, quantity = customer[use], target[use], at[use], quantity[use]
+        # Lines of orders come in the order of time; those of returns do not.
+        order = None if is_ascending(at) else np.argsort(at, kind="stable")
+        if n_targets > 1:
+            order = stable_order(target, n_targets, order)
+        order = stable_order(customer, int(customer.max(initial=-1)) + 1, order)
+        customer, target, at = customer[order], target[order], at[order]
+        starts = np.flatnonzero(_changes(customer) | _changes(target) | _changes(at))
+        summed = np.add.reduceat(quantity[order], starts, dtype=np.int64) if len(starts) else at
+        parts = (each[starts].astype(np.int64, copy=False) for each in (customer, target, at))
+        return cls(*parts, summed, n_targets)
 
     @cached_property
     def is_first(self) -> NDArray[np.bool_]:
@@ -276,9 +281,17 @@ class Occasion:
         """Whether each row is the customer's last purchase of the target."""
         return np.append(self.is_first[1:], True)[: len(self.at)]
 
-    def owned(self) -> OwnedTable:
-        """Return what is owned of each target."""
+    @cached_property
+    def n_owned(self) -> int:
+        """How many rows `owned` has."""
+        return int(self.is_first.sum())
+
+    def owned(self, rows: NDArray[Any] | None = None) -> OwnedTable:
+        """Return what is owned of each target, or only these rows of that, ascending."""
         first, last = np.flatnonzero(self.is_first), np.flatnonzero(self.is_last)
+        if rows is not None:
+            first, last = first[rows], last[rows]
+        total = np.append(0, np.cumsum(self.quantity))
         return OwnedTable(
             customer=self.customer[first],
             target=self.target[first],
@@ -286,7 +299,7 @@ class Occasion:
             first_at=self.at[first],
             last_at=self.at[last],
             last_quantity=self.quantity[last],
-            total_quantity=np.add.reduceat(self.quantity, first) if len(first) else self.quantity,
+            total_quantity=total[last + 1] - total[first],
             n_targets=self.n_targets,
         )
 
@@ -306,7 +319,7 @@ class Purchases:
     ----------
     customer_ids : large_string, shape (n_customers,)
         Sorted; codes below refer to it.
-    customer, product, at, quantity : shape (n_kept,)
+    customer, product, at, quantity : int32, int32, int64, int32, shape (n_kept,)
         Kept lines of known customers; `product` is a code of the orders' ``product_ids``.
     returned_customer, returned_product, returned_at : shape (n_returned,)
         Lines sent back, all of them.
@@ -316,7 +329,7 @@ class Purchases:
     customer: NDArray[np.int32]
     product: NDArray[np.int32]
     at: Ints
-    quantity: Ints
+    quantity: NDArray[np.int32]
     returned_customer: NDArray[np.int32]
     returned_product: NDArray[np.int32]
     returned_at: Ints
@@ -333,7 +346,7 @@ class Purchases:
             customer=customer[kept],
             product=orders.line_product[kept],
             at=orders.order_time[orders.line_order[kept]],
-            quantity=orders.quantity[kept].astype(np.int64) - orders.returned_quantity[kept],
+            quantity=orders.quantity[kept] - orders.returned_quantity[kept],
             returned_customer=customer[back],
             returned_product=orders.line_product[back],
             returned_at=orders.returned_at[back],
