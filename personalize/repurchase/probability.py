@@ -223,13 +223,14 @@ def _window(
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Return features at `cutoff` and whether each pair was bought again before `end`."""
     known, all_of_it = level.before(cutoff), level.occasions
-    owned = known.occasions.owned()
-    later = (all_of_it.at >= cutoff) & (all_of_it.at < end)
-    again = np.unique(all_of_it.customer[later] * owned.n_targets + all_of_it.target[later])
-    rows = np.arange(len(owned))
+    later = np.flatnonzero((all_of_it.at >= cutoff) & (all_of_it.at < end))
+    again = all_of_it.customer[later] * all_of_it.n_targets + all_of_it.target[later]
+    rows = np.arange(known.occasions.n_owned)
     if len(rows) > _MAX_ROWS:
         rows = np.sort(rng.choice(rows, _MAX_ROWS, replace=False))
-    keys = owned.customer[rows] * owned.n_targets + owned.target[rows]
+    owned = known.occasions.owned(rows)
+    rows = np.arange(len(owned))
+    keys = owned.customer * owned.n_targets + owned.target
     curves = fit_curves(known, cutoff, config)
     targets = target_features(known.occasions, cutoff, curves)
     x = features_of(owned, rows, known.orders.owned(), cutoff, curves, targets)
