@@ -204,7 +204,11 @@ def _row_group(taste: _Taste, size: Size, span: tuple[int, int, int], rng: Any) 
     return pa.table(
         {
             "order_id": _names("O", first + order, 9),
-            "customer_id": names.take(pa.array(np.where(guests, 0, np.arange(len(who))), mask=guests).take(pa.array(order))),
+            "customer_id": names.take(
+                pa.array(np.where(guests, 0, np.arange(len(who))), mask=guests).take(
+                    pa.array(order)
+                )
+            ),
             "product_id": _names("P", taste.id_of[product], 7),
             "ordered_at": pa.array(at[order], pa.timestamp("us", "UTC")),
             "quantity": quantity,

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from personalize.compiled import compiled
+from personalize.sorting import row_starts, stable_order
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -172,14 +173,7 @@ def in_blocks(work: Callable[[int, int], tuple[Array, ...]], n_rows: int, width:
 def _transposed(indptr: Array, nums: Array, n_columns: int) -> tuple[Array, Array]:
     """Return row starts and row numbers of the transposed pattern, rows ascending."""
     rows = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
-    return row_starts(np.bincount(nums, minlength=n_columns)), rows[np.argsort(nums, kind="stable")]
-
-
-def row_starts(counts: Array) -> Array:
-    """Return where each row starts, given its length: int64, shape (n_rows + 1,)."""
-    starts = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(counts, out=starts[1:])
-    return starts
+    return row_starts(np.bincount(nums, minlength=n_columns)), rows[stable_order(nums, n_columns)]
 
 
 def by_weight(indptr: Array, nums: Array, weights: Array, *more: Array) -> tuple[Array, ...]:

@@ -10,12 +10,12 @@ from personalize.association.counting import (
     MAX_ROW,
     Groups,
     in_blocks,
-    row_starts,
     strongest_pairs,
 )
 from personalize.compiled import compiled
 from personalize.config import EngineConfig
 from personalize.interactions import Interactions
+from personalize.sorting import row_starts, stable_order
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -118,7 +118,7 @@ def ridge_table(interactions: Interactions, config: EngineConfig) -> tuple[Array
     lengths, sources, weights = in_blocks(work, n_products, keep)
     targets = np.repeat(np.arange(n_products, dtype=np.int32), lengths)
     use = _largest(sources, weights, config.n_neighbours * TARGETS_PER_NEIGHBOUR, n_products)
-    order = use[np.argsort(sources[use], kind="stable")]  # targets stay ascending
+    order = use[stable_order(sources[use], n_products)]  # targets stay ascending
     starts = row_starts(np.bincount(sources[order], minlength=n_products))
     return starts, targets[order], weights[order]
 

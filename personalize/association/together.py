@@ -6,9 +6,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from personalize.association.counting import MAX_ROW, Groups, row_starts, strongest_pairs
+from personalize.association.counting import MAX_ROW, Groups, strongest_pairs
 from personalize.config import EngineConfig
 from personalize.interactions import Interactions
+from personalize.sorting import row_starts
 from personalize.times import DAY
 
 Array = np.ndarray[Any, np.dtype[Any]]
