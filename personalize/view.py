@@ -312,7 +312,7 @@ class View:
         nums = self.space.nums
         return (nums[each] for each in product_ids if each in nums)
 
-    def _seeds(self, nums: Ints) -> Ints:
+    def seeds(self, nums: Ints) -> Ints:
         """Return those that the model knows and that may seed."""
         seeds = nums[nums < self.space.n_model]
         return seeds[~self.is_sensitive[seeds]]
@@ -326,18 +326,29 @@ class View:
 
     def _learned_tier(self, anchors: Ints, history: Ints) -> Tier:
         """Return what goes with the anchors, and what the history says comes next."""
-        model, anchors, history = self.model, self._seeds(anchors), self._seeds(history)
-        after = model.products.next_scores(history)
-        factors = np.asarray(model.demand.factors)[after.nums].astype(np.float64)
-        wanted = after.scores * factors
+        anchors, history = self.seeds(anchors), self.seeds(history)
+        after = self._after(history)
         if not len(anchors):
-            return Tier(after.nums, wanted, OFTEN_NEXT, because=after.because)
-        with_it = model.products.complement_scores(anchors)
-        return _blended(with_it, after, wanted)
+            return Tier(after.nums, after.scores, OFTEN_NEXT, because=after.because)
+        with_it = self._with(anchors)
+        return _blended(with_it, after, _history_scale(with_it, after))
+
+    def with_anchors(self, anchors: Ints, history: Ints) -> tuple[Scored, float]:
+        """Return what goes with the anchors, and what the history's scores are multiplied with."""
+        with_it = self._with(anchors)
+        return with_it, _history_scale(with_it, self._after(history))
+
+    def _with(self, anchors: Ints) -> Scored:
+        found = self.model.products.complement_scores(anchors)
+        return found._replace(scores=self.model.demand.of_complements(found.nums, found.scores))
+
+    def _after(self, history: Ints) -> Scored:
+        found = self.model.products.next_scores(history)
+        return found._replace(scores=self.model.demand.of_next(found.nums, found.scores))
 
     def _type_tier(self, seeds: Ints) -> Tier:
         """Return popular products of the types that go with the seeds' types."""
-        seeds = self._seeds(seeds)
+        seeds = self.seeds(seeds)
         kinds = self.space.array("type")[seeds]
         n_model_types = self.model.types.n_products
         usable = (kinds >= 0) & (kinds < n_model_types)
@@ -362,7 +373,13 @@ def _lasts(scope: Scope | None, as_of: int) -> bool:
     return scope is not None and as_of < scope.until
 
 
-def _blended(with_it: Scored, after: Scored, wanted: NDArray[np.float64]) -> Tier:
+def _history_scale(with_it: Scored, after: Scored) -> float:
+    """Return the factor that gives the history its share beside the anchors."""
+    top = max(after.scores.max(initial=0.0), 1e-300)
+    return float(_HISTORY_SHARE * (with_it.scores.max(initial=0.0) or 1.0) / top)
+
+
+def _blended(with_it: Scored, after: Scored, scale: float) -> Tier:
     """Return one tier of both: each product under the reason that adds more."""
     nums = np.union1d(with_it.nums, after.nums)
     scores, history = np.zeros(len(nums)), np.zeros(len(nums))
@@ -370,9 +387,7 @@ def _blended(with_it: Scored, after: Scored, wanted: NDArray[np.float64]) -> Tie
     support = np.full(len(nums), -1)
     lift = np.full(len(nums), np.nan)
     at = np.searchsorted(nums, after.nums)
-    top = max(wanted.max(initial=0.0), 1e-300)
-    share = _HISTORY_SHARE * (with_it.scores.max(initial=0.0) or 1.0) / top
-    history[at] = wanted * share
+    history[at] = after.scores * scale
     because[at] = after.because
     at = np.searchsorted(nums, with_it.nums)
     goes = np.zeros(len(nums), dtype=bool)

@@ -177,7 +177,7 @@ def _transposed(indptr: Array, nums: Array, n_columns: int) -> tuple[Array, Arra
 
 
 def by_weight(indptr: Array, nums: Array, weights: Array, *more: Array) -> tuple[Array, ...]:
-    """Return a table whose rows ascend by number with its rows by weight descending instead."""
+    """Return a table with its rows by weight descending, then number."""
     source = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
-    order = np.lexsort((-weights, source))  # stable: equal weights stay ascending by number
+    order = np.lexsort((nums, -weights, source))
     return indptr, nums[order], weights[order], *(array[order] for array in more)
