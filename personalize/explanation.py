@@ -96,7 +96,7 @@ def _probability(
 ) -> dict[str, Any]:
     terms = view.rules.levels[level]
     logistic = view.judgement.levels[level].logistic
-    customer, pair = scopes.features(terms, place, owned, as_of)
+    customer, pair = scopes.features(level, place, owned, as_of)
     offset = terms.offset.item(place)
     return {
         "value": scopes.probability(level, place, owned, as_of),

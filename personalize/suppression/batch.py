@@ -92,7 +92,7 @@ def _fill_chance(
                 usual[t],
                 customers[c, loyalty],
             )
-            base = added(offset[t], customer_weights, customers[c])
+            base = offset[t] + added(0.0, customer_weights, customers[c])
             chance[i] = chance_of(added(base, weights, pair))
 
 

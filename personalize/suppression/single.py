@@ -150,35 +150,37 @@ class CustomerScopes:
 
     def probability(self, level: int, num: int, owned: Owned, as_of: int) -> float | None:
         """Return the chance of a repurchase within the horizon; None if nothing was learned."""
-        terms, weights = self.rules.levels[level], self.rules.weights[level]
-        offset = terms.offset.item(num)
-        if math.isnan(offset):
-            return None
-        customer, pair = self.features(terms, num, owned, as_of)
-        base = added(offset, weights.customer, customer)
-        return chance_of(added(base, weights.pair, pair))
+        weights = self.rules.weights[level]
+        customer, pair = self.features(level, num, owned, as_of)
+        base = self.rules.levels[level].offset.item(num) + added(0.0, weights.customer, customer)
+        chance = chance_of(added(base, weights.pair, pair))
+        return None if math.isnan(chance) else chance
 
     def features(
-        self, terms: Terms, num: int, owned: Owned, as_of: int
+        self, level: int, num: int, owned: Owned, as_of: int
     ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the features of the customer, and of what they own of one thing."""
-        customer = self.customer(as_of)
-        typical, usual = terms.typical.item(num), terms.usual_quantity.item(num)
-        n_orders, first_at, last_at, _, units = owned
-        loyalty = customer[LOYALTY]
-        return customer, pair_features(
-            n_orders, first_at, last_at, units, as_of, typical, usual, loyalty
+        customer, terms = self.customer(as_of), self.rules.levels[level]
+        pair = pair_features(
+            owned.n_orders,
+            owned.first_at,
+            owned.last_at,
+            owned.total_quantity,
+            as_of,
+            terms.typical.item(num),
+            terms.usual_quantity.item(num),
+            customer[LOYALTY],
         )
+        return customer, pair
 
     def customer(self, as_of: int) -> tuple[float, ...]:
-        """Return the features of a customer who owns something."""
+        """Return the features of the customer, who owns something."""
         if self._customer[0] != as_of:
             state = self.state
             recent_from = as_of - RECENT_DAYS * DAY
-            n_recent = state.n_orders - bisect_left(state.order_times, recent_from)
             found = customer_features(
                 state.n_orders,
-                n_recent,
+                state.n_orders - bisect_left(state.order_times, recent_from),
                 state.last_order_at,
                 as_of,
                 len(state.occasions),
