@@ -10,7 +10,7 @@ import numpy as np
 from personalize.association import POWER
 from personalize.errors import UnknownProductError
 from personalize.purchases import Owned, PurchaseState
-from personalize.repurchase import BASES, PAIR_FEATURES, TARGET_FEATURES, pair_features
+from personalize.repurchase import BASES, CUSTOMER_FEATURES, PAIR_FEATURES, TARGET_FEATURES
 from personalize.suppression import SCOPES, CustomerScopes, Scope
 from personalize.times import FOREVER, MISSING, to_rfc3339
 from personalize.view import Ints, View
@@ -101,28 +101,27 @@ def _scope(
 def _probability(
     view: View, scopes: CustomerScopes, level: int, place: int, owned: Owned, as_of: int
 ) -> dict[str, Any]:
-    state, terms = scopes.state, view.rules.levels[level]
+    terms = view.rules.levels[level]
     logistic = view.judgement.levels[level].logistic
-    values = pair_features(
-        owned.n_orders,
-        owned.first_at,
-        owned.last_at,
-        as_of,
-        state.n_orders,
-        state.first_order_at,
-        state.last_order_at,
-        terms.typical.item(place),
-    )
-    parts = {
-        name: {"value": value, "weight": weight, "adds": value * weight}
-        for name, value, weight in zip(PAIR_FEATURES, values, logistic.pair, strict=True)
-    }
+    customer, pair = scopes.features(level, place, owned, as_of)
     offset = terms.offset.item(place)
     return {
         "value": scopes.probability(level, place, owned, as_of),
         "intercept": logistic.intercept,
         "of_the_target": {"names": list(TARGET_FEATURES), "adds": offset - logistic.intercept},
-        "of_the_customer": parts,
+        "of_the_customer": {
+            **_parts(CUSTOMER_FEATURES, customer, logistic.customer),
+            **_parts(PAIR_FEATURES, pair, logistic.pair),
+        },
+    }
+
+
+def _parts(
+    names: Sequence[str], values: Sequence[float], weights: Sequence[float]
+) -> dict[str, dict[str, float]]:
+    return {
+        name: {"value": value, "weight": weight, "adds": value * weight}
+        for name, value, weight in zip(names, values, weights, strict=True)
     }
 
 

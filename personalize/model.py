@@ -27,6 +27,7 @@ from personalize.repurchase import (
     Curves,
     Level,
     Logistic,
+    earlier_habits,
     fit_curves,
     fit_logistic,
     target_features,
@@ -119,7 +120,7 @@ class Model:
         demand = Demand.fit(*kept_lines(orders, ids), len(ids), self.config, as_of)
         levels = _levels(orders, self.space, ids)
         first, second, third = (
-            old._replace(targets=target_features(make().occasions, as_of, old.curves))
+            old._replace(targets=target_features(make(), as_of, old.curves))
             for old, make in zip(self.levels, levels, strict=True)
         )
         return replace(self, demand=demand, levels=(first, second, third), as_of=as_of)
@@ -231,11 +232,15 @@ def _fit_levels(
 
     def fit(name: str, level: Level) -> LevelModel:
         curves = fit_curves(level, as_of, config)
-        logistic, facts = fit_logistic(level, as_of, config)
+        logistic, facts = fit_logistic(level, habits, as_of, config)
         metrics.update({f"repurchase_{name}_{key}": value for key, value in facts.items()})
-        return LevelModel(curves, logistic, target_features(level.occasions, as_of, curves))
+        return LevelModel(curves, logistic, target_features(level, as_of, curves))
 
     product, group, kind = levels
-    first, second = fit(_LEVELS[0], product()), fit(_LEVELS[1], group())
+    by_product = product()
+    habits = earlier_habits(by_product, as_of, config)
+    first = fit(_LEVELS[0], by_product)
+    del by_product
+    second = fit(_LEVELS[1], group())
     by_type = kind()
     return (first, second, fit(_LEVELS[2], by_type)), metrics, by_type

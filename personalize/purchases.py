@@ -73,6 +73,8 @@ class PurchaseState:
         Distinct moments at which something kept was bought.
     first_order_at, last_order_at : int, microseconds UTC
         ``MISSING`` for a customer without purchases.
+    order_times : tuple of int, microseconds UTC, ascending
+        The moments behind them.
     occasions : mapping of product id to (mapping of moment to units kept)
     returned : mapping of product id to int
         When a product that is no longer owned was last sent back, in microseconds UTC.
@@ -84,6 +86,7 @@ class PurchaseState:
     n_orders: int
     first_order_at: int
     last_order_at: int
+    order_times: tuple[int, ...]
     occasions: Mapping[str, Occasions]
     returned: Mapping[str, int]
     newest_order: tuple[str, ...] = field(default=())
@@ -92,6 +95,16 @@ class PurchaseState:
     def owned(self) -> Mapping[str, Owned]:
         """What is owned of each product, by product id."""
         return {product: owned_of(times) for product, times in self.occasions.items()}
+
+    @cached_property
+    def n_purchases(self) -> int:
+        """Purchases in all; a product counts once per order."""
+        return sum(len(times) for times in self.occasions.values())
+
+    @cached_property
+    def n_repeated(self) -> int:
+        """Products that were bought more than once."""
+        return sum(len(times) > 1 for times in self.occasions.values())
 
     @classmethod
     def unknown(cls, customer_id: str) -> Self:
@@ -172,6 +185,7 @@ class PurchaseState:
             n_orders=len(moments),
             first_order_at=min(moments, default=MISSING),
             last_order_at=max(moments, default=MISSING),
+            order_times=tuple(sorted(moments)),
             occasions=MappingProxyType(occasions),
             returned={p: at for p, at in sent_back.items() if p not in occasions},
             newest_order=tuple(sorted(newest_products)),
@@ -353,10 +367,10 @@ class Purchases:
         )
 
     @cached_property
-    def orders_of(self) -> OwnedTable:
-        """Each customer's orders as a whole: target 0, one row per customer with purchases."""
-        nothing = np.zeros(len(self.customer), dtype=np.int64)
-        return Occasion.from_lines(self.customer, nothing, self.at, self.quantity, 1).owned()
+    def orders_of(self) -> Occasion:
+        """Each customer's orders as a whole: target 0, one row per customer and moment."""
+        nothing = np.zeros(len(self.customer), dtype=np.int32)
+        return Occasion.from_lines(self.customer, nothing, self.at, self.quantity, 1)
 
     def codes(self, customer_ids: list[str]) -> Ints:
         """Return the code of each customer, -1 for an unknown one."""

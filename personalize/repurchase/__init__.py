@@ -18,35 +18,51 @@ from personalize.repurchase.curves import (
     Level,
     fit_curves,
 )
-from personalize.repurchase.probability import (
+from personalize.repurchase.features import (
+    CUSTOMER_FEATURES,
     FEATURES,
+    LOYALTY,
     PAIR_FEATURES,
+    RECENT_DAYS,
     TARGET_FEATURES,
-    Logistic,
-    fit_logistic,
+    customer_features,
     pair_features,
-    repurchase_probability,
     target_features,
+)
+from personalize.repurchase.habits import Habits
+from personalize.repurchase.probability import (
+    Logistic,
+    added,
+    chance_of,
+    earlier_habits,
+    fit_logistic,
 )
 
 __all__ = [
     "ALL",
     "BASES",
+    "CUSTOMER_FEATURES",
     "DEFAULT",
     "EDGES",
     "FEATURES",
     "ITEM_GROUP",
+    "LOYALTY",
     "PAIR_FEATURES",
     "PRODUCT",
     "PRODUCT_TYPE",
+    "RECENT_DAYS",
     "RULE",
     "TARGET_FEATURES",
     "Curves",
+    "Habits",
     "Level",
     "Logistic",
+    "added",
+    "chance_of",
+    "customer_features",
+    "earlier_habits",
     "fit_curves",
     "fit_logistic",
     "pair_features",
-    "repurchase_probability",
     "target_features",
 ]

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from personalize.compiled import compiled
 from personalize.products import ProductSpace
 from personalize.purchases import Occasion, OwnedTable, Purchases
-from personalize.repurchase import RULE, pair_features, repurchase_probability
+from personalize.repurchase import (
+    LOYALTY,
+    RULE,
+    Habits,
+    added,
+    chance_of,
+    pair_features,
+)
 from personalize.suppression.rule import basis_level, combine, due_at
 from personalize.suppression.terms import Floats, Ints, Rules, Terms
 from personalize.times import DAY, MISSING
@@ -56,34 +63,37 @@ def _fill_chance(
     chance: Floats,
     rows: Ints,
     weights: Floats,
+    customer_weights: Floats,
+    customers: Floats,
+    loyalty: int,
     offset: Floats,
     typical: Floats,
+    usual: Floats,
     target: Ints,
     n_orders: Ints,
     first_at: Ints,
     last_at: Ints,
+    total_quantity: Ints,
     as_of: int,
     customer: Ints,
-    customer_orders: Ints,
-    customer_first_at: Ints,
-    customer_last_at: Ints,
 ) -> None:
     for i in range(len(rows)):
         r = rows[i]
         if r >= 0:
             c = customer[r]
-            chance[i] = repurchase_probability(
-                weights,
-                offset[target[r]],
+            t = target[r]
+            pair = pair_features(
                 n_orders[r],
                 first_at[r],
                 last_at[r],
+                total_quantity[r],
                 as_of,
-                customer_orders[c],
-                customer_first_at[c],
-                customer_last_at[c],
-                typical[target[r]],
+                typical[t],
+                usual[t],
+                customers[c, loyalty],
             )
+            base = offset[t] + added(0.0, customer_weights, customers[c])
+            chance[i] = chance_of(added(base, weights, pair))
 
 
 def _fill_decisions(
@@ -105,7 +115,7 @@ def _fill_decisions(
 
 
 fill_due = compiled(_fill_due, uses=(due_at,))
-fill_chance = compiled(_fill_chance, uses=(pair_features, repurchase_probability))
+fill_chance = compiled(_fill_chance, uses=(pair_features, added, chance_of))
 fill_decisions = compiled(_fill_decisions, uses=(combine, basis_level))
 
 
@@ -139,6 +149,8 @@ class ManyCustomers:
         When each row of `owned` is due; int64 min where its rule is off.
     returned : OwnedTable
         Products sent back and not owned; ``last_at`` is when.
+    habits : Habits
+        Of every customer of the purchases.
     """
 
     rules: Rules
@@ -146,6 +158,7 @@ class ManyCustomers:
     owned: tuple[OwnedTable, OwnedTable, OwnedTable]
     until: tuple[Ints, Ints, Ints]
     returned: OwnedTable
+    habits: Habits
 
     @classmethod
     def from_purchases(cls, rules: Rules, purchases: Purchases, nums: Ints) -> Self:
@@ -166,12 +179,15 @@ class ManyCustomers:
         kind = np.where(single[kind] > 0, kind, -1)
         targets = (product, group_of[product], kind)
         counts = (len(space), len(space.groups), len(space.types))
-        owned = tuple(
+        scopes = (
             Occasion.from_lines(
                 purchases.customer, target, purchases.at, purchases.quantity, max(count, 1)
-            ).owned()
+            )
             for target, count in zip(targets, counts, strict=True)
-        )
+        )  # one at a time: of a large shop there is room for one
+        products = next(scopes)
+        habits = Habits.of(products, len(purchases.customer_ids))
+        owned = (products.owned(), *(scope.owned() for scope in scopes))
         a, b, c = owned
         until = tuple(_until(rules, rules.levels[i], owned[i]) for i in range(3))
         d, e, f = until
@@ -183,27 +199,33 @@ class ManyCustomers:
             max(len(space), 1),
         ).owned()
         gone = np.flatnonzero(a.find(back.customer, back.target) < 0)
-        return cls(rules, purchases, (a, b, c), (d, e, f), back.take(gone))
+        return cls(rules, purchases, (a, b, c), (d, e, f), back.take(gone), habits)
 
     def chance(self, level: int, rows: Ints, as_of: int) -> Floats:
         """Return the chance of a repurchase of rows of one level; NaN for row -1."""
-        table, terms, whole = self.owned[level], self.rules.levels[level], self.purchases.orders_of
+        table, terms, weights = (
+            self.owned[level],
+            self.rules.levels[level],
+            self.rules.weights[level],
+        )
         out = np.full(len(rows), math.nan)
         fill_chance(
             out,
             rows,
-            np.array(self.rules.weights[level]),
+            np.array(weights.pair),
+            np.array(weights.customer),
+            self.habits.features(self.purchases.orders_of, as_of),
+            LOYALTY,
             terms.offset,
             terms.typical,
+            terms.usual_quantity,
             table.target,
             table.n_orders,
             table.first_at,
             table.last_at,
+            table.total_quantity,
             as_of,
-            np.searchsorted(whole.customer, table.customer),
-            whole.n_orders,
-            whole.first_at,
-            whole.last_at,
+            table.customer,
         )
         return out
 

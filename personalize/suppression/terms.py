@@ -130,8 +130,8 @@ class Rules:
         By product, group and type number of the space; the last row of `product`, number -1,
         is for what nothing knows.
     is_one_per_need : bool, shape (n_types,)
-    weights : tuple of three tuples of float
-        Pair weights of the probability of each level.
+    weights : tuple of three Logistic
+        The repurchase probability of each level.
     min_days, return_days, rhythm_strength : float
     returned_is_on : bool
     """
@@ -141,7 +141,7 @@ class Rules:
     group: Terms
     type: Terms
     is_one_per_need: NDArray[np.bool_]
-    weights: tuple[tuple[float, ...], ...]
+    weights: tuple[Logistic, Logistic, Logistic]
     min_days: float
     return_days: float
     rhythm_strength: float
@@ -199,13 +199,14 @@ class Judgement(NamedTuple):
         types_of[0] = np.append(types_of[0], -1)
         terms = [self.terms[i].take(rows[i]) for i in range(3)]
         on = [policy.is_on(rule) for rule in REASONS[:3]]
+        first, second, third = self.levels
         return Rules(
             space=space,
             product=terms[0].under(types_of[0], by_type, on[0]),
             group=terms[1].under(types_of[1], by_type, on[1]),
             type=terms[2].under(types_of[2], by_type, on[2]),
             is_one_per_need=self.one_per_need(space),
-            weights=tuple(level.logistic.pair for level in self.levels),
+            weights=(first.logistic, second.logistic, third.logistic),
             min_days=limits["min_cooldown_days"],
             return_days=limits["return_cooldown_days"],
             rhythm_strength=self.config.rhythm_strength,
