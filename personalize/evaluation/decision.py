@@ -200,7 +200,9 @@ class RepurchaseTask:
                 yield peer
             else:
                 name, score, is_probability = peer
-                self.add(name, score, is_probability=is_probability)
+                self.methods[name] = score_repurchase(
+                    self.pairs.again, score, is_probability=is_probability
+                )
 
     def add(self, name: str, score: FloatArray, *, is_probability: bool = True) -> None:
         """Keep the metrics of one score."""
@@ -214,16 +216,15 @@ class RepurchaseTask:
             return RepurchaseResult(self.horizon_days)
         suppressed, probability = subject.check(self.pairs.customer, self.pairs.product)
         ranks = self.is_two_sided and not np.isnan(probability).any()
-        if ranks:
-            self.add(name, probability)
         again = self.pairs.again
+        ours = {name: score_repurchase(again, probability, is_probability=True)} if ranks else {}
         in_force = trade(again, suppressed)
         return RepurchaseResult(
             self.horizon_days,
             len(self.pairs),
             int(again.sum()),
             self.customers_share,
-            dict(self.methods),
+            self.methods | ours,
             in_force,
             saved_and_lost(again, probability) if ranks else (),
             tuple(self._previews(subject, in_force)),

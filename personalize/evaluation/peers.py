@@ -104,6 +104,8 @@ def all_peers(
         A sentence in place of peers that are left out.
     """
     customers, baskets = _ones(split.customer_products()), split.basket_products()
+    if not customers.nnz:
+        yield "peers that learn from customers are left out: no order says who bought"
 
     def wanted(name: str) -> bool:
         return not only or name.startswith(tuple(only))
@@ -129,9 +131,10 @@ def _of_implicit(
             "(pip install implicit)"
         )
         return
-    yield als(customers)
-    for kind in ("BM25", "TF-IDF", "cosine"):
-        yield neighbours(kind, "customers", customers, customers)
+    if customers.nnz:
+        yield als(customers)
+        for kind in ("BM25", "TF-IDF", "cosine"):
+            yield neighbours(kind, "customers", customers, customers)
     for kind in ("BM25", "TF-IDF", "cosine"):
         yield neighbours(kind, "baskets", baskets, customers)
 
@@ -145,6 +148,8 @@ def _all_ease(baskets: Any, customers: Any, most_products: int) -> Iterator[Peer
         )
         return
     yield ease("baskets", 1000.0, baskets, customers)
+    if not customers.nnz:
+        return
     yield ease("customers", 1000.0, customers, customers)
     yield Peer("EASE (customers, 200)", None, ease("", 200.0, customers, customers).by_customer)
 

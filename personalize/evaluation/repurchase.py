@@ -236,6 +236,8 @@ def boosted(
             f"pairs {int(labels.sum()):,} were bought again"
         )
         return
+    told = ~np.isnan(features).all(axis=0)  # scikit-learn cannot bin what is never known
+    features, known = features[:, told], known[:, told]
     for name, learner in (("gradient boosting", _scikit), ("LightGBM", _lightgbm)):
         if name == "LightGBM" and importlib.util.find_spec("lightgbm") is None:
             yield "LightGBM is left out: it is not installed (pip install lightgbm)"

@@ -85,12 +85,12 @@ def list_lines(task: str, result: ListResult) -> Iterator[str]:
     ]
     yield from table(head, rows)
     for name, ratio in result.ratios.items():
-        yield f"NDCG@10 of {name} to the best of the others ({result.best_peer}): {told(ratio)}"
+        yield f"NDCG@10 of {name} to {result.best_peer}, the best of the others: {told(ratio)}"
     if result.by_group is not None:
         for name, ratio in result.by_group.ratios.items():
             yield (
-                f"by item group, of {name} to the best of the others "
-                f"({result.by_group.best_peer}): {told(ratio)}"
+                f"by item group, of {name} to {result.by_group.best_peer}, the best of the "
+                f"others: {told(ratio)}"
             )
     for part in result.slices:
         yield f"  {part.name}: {part.n_queries:,} queries, {told(part.ratio)}"
