@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
-from personalize.times import to_micros
+import personalize as pz
+from personalize.times import DAY, to_micros
 
 DATA_VARIABLE: Final = "PERSONALIZE_REAL_DATA"
 RETAIL_FILE: Final = "online-retail-2009-2010.parquet"
@@ -21,6 +23,11 @@ RETAIL_CUTOFF: Final = "2010-10-01"
 TA_FENG_FILE: Final = "ta-feng-baskets.json"
 TA_FENG_CUTOFF: Final = "2001-03-01"
 """The set has no dates; any moment serves."""
+STALE_DAYS: Final = 60
+"""In `made_up_catalog`: what did not sell for so long is out of stock."""
+
+
+LINE_COLUMNS: Final = ("order_id", "customer_id", "product_id", "ordered_at", "quantity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,51 @@ class Dataset:
     cutoff: int
     min_lines: int
     has_repurchases: bool
+
+    def orders(self) -> pz.Orders:
+        """Return the lines as a shop's own table: every row counts, also one that repeats."""
+        return orders_of(self.lines)
+
+
+def orders_of(lines: pd.DataFrame) -> pz.Orders:
+    """Return `lines` as orders; rows of one product in one order are summed, equal ones too.
+
+    Parameters
+    ----------
+    lines : DataFrame, one row per order line
+        `LINE_COLUMNS`; an order has the time of its first row.
+    """
+    table = lines[list(LINE_COLUMNS)].copy()
+    table["ordered_at"] = table.groupby("order_id")["ordered_at"].transform("min")
+    keys = [name for name in LINE_COLUMNS if name != "quantity"]
+    return pz.Orders.from_frame(
+        table.groupby(keys, as_index=False, dropna=False)["quantity"].sum(), strict=True
+    )
+
+
+def made_up_catalog(dataset: Dataset) -> pz.Catalog:
+    """Return a catalogue for the guards, derived from the orders alone.
+
+    The set has no catalogue, so this one is a stand-in that makes every guard bite: the group is
+    the stock code without its letter, the type is the last word of the title, and what was not
+    ordered in the last `STALE_DAYS` days before the cutoff is out of stock.
+    """
+    lines = dataset.lines
+    first = lines.drop_duplicates("product_id").set_index("product_id")["title"].sort_index()
+    last_word = first.str.upper().str.extract(r"([A-Z]{3,})[^A-Z]*$")[0]
+    micros = lines["ordered_at"].dt.as_unit("us").astype("int64")
+    since = dataset.cutoff - STALE_DAYS * DAY
+    recent = lines.loc[(micros >= since) & (micros < dataset.cutoff), "product_id"]
+    table = pd.DataFrame(
+        {
+            "product_id": first.index,
+            "item_group_id": first.index.str.slice(0, 5),
+            "title": first.to_numpy(),
+            "product_type": last_word.to_numpy(),
+            "availability": np.where(first.index.isin(recent), "in_stock", "out_of_stock"),
+        }
+    )
+    return pz.Catalog.from_frame(table)
 
 
 def data_folder(given: Path | None) -> Path | None:

@@ -2,7 +2,8 @@
 
 ::
 
-    training.py asking.py models.py keys.py     the commands
+    training.py asking.py evaluation.py
+    models.py keys.py                           the commands
     options.py reading.py policies.py           what they share: options, files
     console.py wording.py present.py            the terminal, its words, the clock
 
@@ -20,7 +21,7 @@ from typing import Annotated
 
 import typer
 
-from personalize.cli import asking, keys, models, training
+from personalize.cli import asking, evaluation, keys, models, training
 from personalize.cli.console import fail, say, tell, warnings_told
 from personalize.cli.options import spread
 from personalize.cli.wording import error_lines
@@ -35,6 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("train")(training.train)
+app.command("evaluate")(evaluation.evaluate_)
 app.command("recommend")(asking.recommend)
 app.command("suppress")(asking.suppress)
 app.add_typer(models.app, name="models")

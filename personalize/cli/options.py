@@ -193,7 +193,7 @@ def column_map(pairs: list[str] | None, option: str = "--map") -> dict[str, str]
     return found or None
 
 
-def moment(text: str | None, timezone: str) -> dt.datetime | None:
+def moment(text: str | None, timezone: str, option: str = "--as-of") -> dt.datetime | None:
     """Return the aware moment a text names; one without a zone is in `timezone`.
 
     Raises
@@ -210,7 +210,7 @@ def moment(text: str | None, timezone: str) -> dt.datetime | None:
     except ValueError as error:
         raise typer.BadParameter(
             f"{text!r} is no moment; give ISO 8601 such as 2026-11-22T05:04:00Z",
-            param_hint="--as-of",
+            param_hint=option,
         ) from error
     return value
 

@@ -15,6 +15,7 @@ from personalize.cli.console import progress, tell, warn
 from personalize.cli.wording import in_options
 from personalize.errors import InvalidConfigError, Problem
 from personalize.orders import Orders, read_orders
+from personalize.store import Store
 from personalize.tables import Rejects, TableError, open_parts, readable
 from personalize.times import to_rfc3339
 
@@ -138,6 +139,25 @@ class Reading:
         if what == "orders":
             return self.rejects
         return self.rejects.with_name(f"{what}-{self.rejects.name}")
+
+
+def read_facts(reading: Reading, store: str | None) -> tuple[Orders, Catalog | None]:
+    """Return orders and catalogue; a catalogue file is laid over the store's catalogue.
+
+    Raises
+    ------
+    InvalidOrdersError, InvalidCatalogError
+        If the files cannot be read.
+    StoreError
+        If there is no such store.
+    """
+    if store is None:
+        return reading.read_orders(), reading.read_catalog()
+    with Store.open(store, create=False) as opened:
+        facts, stored = opened.orders(), opened.catalog()
+    tell_orders(facts)
+    file = reading.read_catalog()
+    return facts, stored if file is None else stored.overlaid(file)
 
 
 def tell_orders(orders: Orders, returns: str = "columns") -> None:

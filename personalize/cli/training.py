@@ -9,12 +9,11 @@ from typing import Annotated
 import typer
 
 from personalize.artifact import ModelsDirectory
-from personalize.catalog import Catalog
 from personalize.cli import options
 from personalize.cli.console import progress, say, tell, warn
 from personalize.cli.policies import warn_of_unknown_types
 from personalize.cli.present import now
-from personalize.cli.reading import Reading, tell_orders
+from personalize.cli.reading import Reading, read_facts
 from personalize.engine import Engine
 from personalize.errors import StoreError
 from personalize.orders import Orders
@@ -66,7 +65,7 @@ def train(
     reading.choose(store)
     moment = options.moment(as_of, timezone)
     settings = options.engine_config(config)
-    facts, products = _facts(reading, store)
+    facts, products = read_facts(reading, store)
     if store and moment is None:
         moment = now()
         _warn_of_empty_days(facts, to_micros(moment))
@@ -143,17 +142,6 @@ def _check_store(url: str) -> None:
         Store.open(url).close()
     elif not file.parent.is_dir():
         raise StoreError(f"store {url}: there is no folder {file.parent}", url=url)
-
-
-def _facts(reading: Reading, store: str | None) -> tuple[Orders, Catalog | None]:
-    """Return what to learn from; a catalogue file is laid over the store's catalogue."""
-    if store is None:
-        return reading.read_orders(), reading.read_catalog()
-    with Store.open(store, create=False) as opened:
-        facts, stored = opened.orders(), opened.catalog()
-    tell_orders(facts)
-    file = reading.read_catalog()
-    return facts, stored if file is None else stored.overlaid(file)
 
 
 def _warn_of_empty_days(orders: Orders, moment: int) -> None:

@@ -8,16 +8,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchmarks.protocol import IntArray, Split
-
-
-def long_lists(keys: IntArray, lists: IntArray, split: Split) -> pd.DataFrame:
-    """Return lists as a table: ``key`` (a code), ``product_id``; one row per product shown."""
-    n_places = lists.shape[1]
-    table = pd.DataFrame({"key": keys.repeat(n_places), "code": lists.ravel()})
-    table = table[table["code"] >= 0]
-    products = split.product_ids[table["code"].to_numpy()]
-    return pd.DataFrame({"key": table["key"].to_numpy(), "product_id": products})
+from personalize.evaluation.split import IntArray, Split
 
 
 def baskets_of(anchors: IntArray, split: Split) -> pd.DataFrame:
@@ -27,7 +18,7 @@ def baskets_of(anchors: IntArray, split: Split) -> pd.DataFrame:
 
 def histories_of(customers: IntArray, split: Split) -> pd.DataFrame:
     """Return everything each customer bought before the cutoff: ``key``, ``product_id``."""
-    train = split.train
+    train = split.train.of_customers()
     held = pd.DataFrame({"key": train.customer, "product_id": split.product_ids[train.product]})
     return held[held["key"].isin(customers)].drop_duplicates()
 

@@ -7,13 +7,16 @@ whose horizons end before the cutoff.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from benchmarks.protocol import BoolArray, FloatArray, IntArray, Lines, Pairs, Split, pairs_at
+from personalize.evaluation.queries import Pairs, pairs_at
+from personalize.evaluation.split import BoolArray, FloatArray, IntArray, Lines, Split
 from personalize.times import DAY
 
 SAVED: Final = (0.5, 0.8)
@@ -71,18 +74,25 @@ def score_repurchase(
     )
 
 
-def lost_share(again: BoolArray, score: FloatArray, saved: float) -> float:
-    """Return which share of the repurchases is among the lowest `saved` share of the pairs.
+def taken_share(score: FloatArray, saved: float) -> FloatArray:
+    """Return how much of each pair is suppressed when the lowest `saved` share of all is.
 
     A tie that straddles the border is shared out evenly: what a random order of the tie would
-    lose on average.
+    take on average.
+
+    Returns
+    -------
+    float64, shape (n_pairs,), 0 to 1
     """
     values, inverse = np.unique(score, return_inverse=True)
     n_pairs = np.bincount(inverse, minlength=len(values))
-    n_again = np.bincount(inverse, weights=again, minlength=len(values))
     budget = saved * len(score) - (np.cumsum(n_pairs) - n_pairs)
-    taken = np.clip(budget / n_pairs, 0.0, 1.0)
-    return float((taken * n_again).sum() / n_again.sum())
+    return np.asarray(np.clip(budget / n_pairs, 0.0, 1.0)[inverse], dtype=np.float64)
+
+
+def lost_share(again: BoolArray, score: FloatArray, saved: float) -> float:
+    """Return which share of the repurchases is among the lowest `saved` share of the pairs."""
+    return float(taken_share(score, saved)[again].sum() / again.sum())
 
 
 def calibration_error(again: BoolArray, probability: FloatArray, n_bins: int = N_BINS) -> float:
@@ -128,6 +138,7 @@ def features_at(split: Split, past: Lines, pairs: Pairs, moment: int) -> FloatAr
         Times in days; NaN for the gap of what was bought once.
     """
     n, n_customers, n_products = len(pairs.product), len(split.customer_ids), split.n_products
+    past = past.of_customers()
     row = np.searchsorted(
         pairs.customer * n_products + pairs.product, past.customer * n_products + past.product
     )
@@ -190,8 +201,11 @@ def repeat_rates(pairs: Pairs, times: FloatArray, n_products: int) -> FloatArray
 
 def repurchase_peers(
     split: Split, pairs: Pairs, *, horizon_days: float
-) -> Iterator[tuple[str, FloatArray, bool]]:
-    """Yield each peer's name, its scores, shape (n_pairs,), and whether they are probabilities."""
+) -> Iterator[tuple[str, FloatArray, bool] | str]:
+    """Yield each peer's name, its scores, shape (n_pairs,), and whether they are probabilities.
+
+    In place of a peer that is left out comes a sentence that says why.
+    """
     known = features_at(split, split.train, pairs, split.cutoff)
     times, since_first = known[:, _AT["times bought"]], known[:, _AT["days since first"]]
     yield "days since last purchase", -known[:, _AT["days since last"]], False
@@ -199,31 +213,57 @@ def repurchase_peers(
     yield "times bought", times, False
     rate = times / (since_first + RATE_PRIOR_DAYS)
     yield "purchase rate", 1.0 - np.exp(-rate * horizon_days), True
-    yield "gradient boosting", gradient_boosting(split, known, horizon_days=horizon_days), True
+    yield from boosted(split, known, horizon_days=horizon_days)
 
 
-def gradient_boosting(split: Split, known: FloatArray, *, horizon_days: float) -> FloatArray:
-    """Return probabilities of scikit-learn's histogram gradient boosting.
+def boosted(
+    split: Split, known: FloatArray, *, horizon_days: float
+) -> Iterator[tuple[str, FloatArray, bool] | str]:
+    """Yield gradient boosting by scikit-learn and by LightGBM, or why one is left out.
 
-    It learns from `N_WINDOWS` earlier moments, `horizon_days` before the cutoff and every
-    `WINDOW_STEP_DAYS` before that; windows without a single order before them are left out.
+    Both learn from `N_WINDOWS` earlier moments, `horizon_days` before the cutoff and every
+    `WINDOW_STEP_DAYS` before that.
 
     Parameters
     ----------
     known : float64, shape (n_pairs, len(`FEATURES`))
         The features of the pairs to score, at the cutoff.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    features, labels = _lessons(split, horizon_days)
+    if labels.all() or not labels.any():
+        yield (
+            f"gradient boosting is left out: nothing to learn from, of {len(labels):,} earlier "
+            f"pairs {int(labels.sum()):,} were bought again"
+        )
+        return
+    told = ~np.isnan(features).all(axis=0)  # scikit-learn cannot bin what is never known
+    features, known = features[:, told], known[:, told]
+    for name, learner in (("gradient boosting", _scikit), ("LightGBM", _lightgbm)):
+        if name == "LightGBM" and importlib.util.find_spec("lightgbm") is None:
+            yield "LightGBM is left out: it is not installed (pip install lightgbm)"
+        else:
+            yield name, learner(features, labels, known), True
 
-    features, labels = [], []
+
+def _lessons(split: Split, horizon_days: float) -> tuple[FloatArray, BoolArray]:
+    """Return the features and labels of earlier moments; those without an order before are left."""
+    features, labels = [np.empty((0, len(FEATURES)))], [np.empty(0, dtype=np.bool_)]
+    train = split.train.of_customers()
     for window in range(N_WINDOWS):
         days_before = horizon_days + WINDOW_STEP_DAYS * window
         moment = split.cutoff - round(days_before * DAY)
-        past = split.train.where(split.train.time < moment)
+        past = train.where(train.time < moment)
         if len(past):
-            pairs = pairs_at(split, past, split.train, moment, horizon_days)
+            pairs = pairs_at(split, past, train, moment, horizon_days)
             features.append(features_at(split, past, pairs, moment))
             labels.append(pairs.again)
+    return np.concatenate(features), np.concatenate(labels)
+
+
+def _scikit(features: FloatArray, labels: BoolArray, known: FloatArray) -> FloatArray:
+    """Return probabilities of scikit-learn's histogram gradient boosting."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     model = HistGradientBoostingClassifier(
         learning_rate=0.05,
         max_iter=150,
@@ -231,5 +271,25 @@ def gradient_boosting(split: Split, known: FloatArray, *, horizon_days: float) -
         early_stopping=False,
         random_state=0,
     )
-    model.fit(np.concatenate(features), np.concatenate(labels))
+    with threadpool_limits(1, "openmp"):  # where cores are busy, waiting threads cost most
+        model.fit(features, labels)
     return np.asarray(model.predict_proba(known)[:, 1], dtype=np.float64)
+
+
+def _lightgbm(features: FloatArray, labels: BoolArray, known: FloatArray) -> FloatArray:
+    """Return probabilities of LightGBM with the same depth of learning."""
+    import lightgbm
+
+    settings = {
+        "objective": "binary",
+        "learning_rate": 0.05,
+        "min_data_in_leaf": 200,
+        "num_threads": 1,
+        "seed": 0,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+    }
+    data = lightgbm.Dataset(features, labels.astype(np.float64))
+    model = lightgbm.train(settings, data, num_boost_round=150)
+    return np.asarray(model.predict(known), dtype=np.float64)

@@ -8,8 +8,9 @@ order of ties and the length of a list are the same for all (`complement_lists`,
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +19,15 @@ import scipy.linalg
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from benchmarks.protocol import FloatArray, IntArray, Split, top_k
+from personalize.evaluation.metrics import K_LONG, top_k
+from personalize.evaluation.split import FloatArray, IntArray, Split
 from personalize.times import DAY
 
 Scorer = Callable[[IntArray], FloatArray]
 """From codes, shape (n,), to scores, shape (n, n_products); -inf: never shown."""
 
-_BATCH = 512
+_BATCH = 256
+"""Anchors or customers scored at a time, each with a row of all products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +47,23 @@ class Peer:
     by_customer: Scorer | None
 
 
-def complement_lists(scorer: Scorer) -> Callable[[IntArray], IntArray]:
+def complement_lists(scorer: Scorer, k: int = K_LONG) -> Callable[[IntArray], IntArray]:
     """Return the rule that lists what goes with each anchor, the anchor itself left out."""
 
     def lists_for(anchors: IntArray) -> IntArray:
         def batch(codes: IntArray) -> IntArray:
             scores = scorer(codes)
             scores[np.arange(len(codes)), codes] = -np.inf
-            return top_k(scores)
+            return top_k(scores, k)
 
         return _by_batches(anchors, batch)
 
     return lists_for
 
 
-def follow_up_lists(split: Split, scorer: Scorer) -> Callable[[IntArray], IntArray]:
+def follow_up_lists(
+    split: Split, scorer: Scorer, k: int = K_LONG
+) -> Callable[[IntArray], IntArray]:
     """Return the rule that lists what each customer may want and never bought before."""
     history = split.customer_products()
 
@@ -67,7 +72,7 @@ def follow_up_lists(split: Split, scorer: Scorer) -> Callable[[IntArray], IntArr
             scores = scorer(codes)
             owners, owned = history[codes].nonzero()
             scores[owners, owned] = -np.inf
-            return top_k(scores)
+            return top_k(scores, k)
 
         return _by_batches(customers, batch)
 
@@ -80,32 +85,73 @@ def _by_batches(codes: IntArray, batch: Callable[[IntArray], IntArray]) -> IntAr
     )
 
 
-def retail_peers(split: Split) -> Iterator[Peer]:
-    """Yield the peers of Online Retail, one at a time so that one matrix is held at a time."""
+def all_peers(
+    split: Split, *, most_ease_products: int = 15_000, only: Collection[str] = ()
+) -> Iterator[Peer | str]:
+    """Yield every peer that can be had, one at a time so that one matrix is held at a time.
+
+    Parameters
+    ----------
+    split : Split
+    most_ease_products : int
+        With more products than this EASE, which inverts a dense matrix of them, is left out.
+    only : collection of str, optional
+        Beginnings of names; default: all.
+
+    Yields
+    ------
+    Peer or str
+        A sentence in place of peers that are left out.
+    """
     customers, baskets = _ones(split.customer_products()), split.basket_products()
-    yield from popularity(split, (None, 30, 7))
-    yield als(customers)
-    for kind in ("BM25", "TF-IDF", "cosine"):
-        yield neighbours(kind, "customers", customers, customers)
+    if not customers.nnz:
+        yield "peers that learn from customers are left out: no order says who bought"
+
+    def wanted(name: str) -> bool:
+        return not only or name.startswith(tuple(only))
+
+    yield from (peer for peer in popularity(split, (None, 30, 7)) if wanted(peer.name))
+    yield from _of_implicit(baskets, customers, wanted)
+    if wanted("log-likelihood ratio"):
+        yield log_likelihood(baskets, customers)
+    if wanted("EASE"):
+        yield from _all_ease(baskets, customers, most_ease_products)
+    if wanted("co-purchase count"):
+        yield co_purchase(baskets, customers)
+
+
+def _of_implicit(
+    baskets: Any, customers: Any, wanted: Callable[[str], bool]
+) -> Iterator[Peer | str]:
+    if not wanted("implicit"):
+        return
+    if importlib.util.find_spec("implicit") is None:
+        yield (
+            "implicit's ALS, BM25, TF-IDF and cosine are left out: implicit is not installed "
+            "(pip install implicit)"
+        )
+        return
+    if customers.nnz:
+        yield als(customers)
+        for kind in ("BM25", "TF-IDF", "cosine"):
+            yield neighbours(kind, "customers", customers, customers)
     for kind in ("BM25", "TF-IDF", "cosine"):
         yield neighbours(kind, "baskets", baskets, customers)
-    yield log_likelihood(baskets, customers)
-    yield ease("baskets", 1000.0, baskets, None)
-    yield ease("customers", 1000.0, customers, None)
-    yield Peer("EASE (customers, 200)", None, ease("", 200.0, customers, customers).by_customer)
-    yield co_purchase(baskets, customers)
 
 
-def ta_feng_peers(split: Split) -> Iterator[Peer]:
-    """Yield the peers of Ta-Feng, one at a time."""
-    customers, baskets = _ones(split.customer_products()), split.basket_products()
-    yield from popularity(split, (None, 30))
-    yield als(customers)
-    yield neighbours("cosine", "customers", customers, customers)
-    yield log_likelihood(baskets, customers)
+def _all_ease(baskets: Any, customers: Any, most_products: int) -> Iterator[Peer | str]:
+    n_products = baskets.shape[1]
+    if n_products > most_products:
+        yield (
+            f"EASE is left out: it inverts a dense matrix of {n_products:,} by {n_products:,} "
+            f"products, and more than {most_products:,} are too many for that"
+        )
+        return
     yield ease("baskets", 1000.0, baskets, customers)
+    if not customers.nnz:
+        return
     yield ease("customers", 1000.0, customers, customers)
-    yield co_purchase(baskets, customers)
+    yield Peer("EASE (customers, 200)", None, ease("", 200.0, customers, customers).by_customer)
 
 
 def popularity(split: Split, windows: tuple[int | None, ...]) -> Iterator[Peer]:
