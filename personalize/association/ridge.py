@@ -9,7 +9,7 @@ import numpy as np
 from personalize.association.counting import (
     MAX_ROW,
     Groups,
-    in_blocks,
+    rows_in_blocks,
     strongest_pairs,
 )
 from personalize.compiled import compiled
@@ -115,7 +115,7 @@ def ridge_table(interactions: Interactions, config: EngineConfig) -> tuple[Array
         used = np.arange(keep) < lengths[:, None]
         return lengths, sources[used], weights[used].astype(np.float32)
 
-    lengths, sources, weights = in_blocks(work, n_products, keep)
+    lengths, sources, weights = rows_in_blocks(work, n_products, keep)
     targets = np.repeat(np.arange(n_products, dtype=np.int32), lengths)
     use = _largest(sources, weights, config.n_neighbours * TARGETS_PER_NEIGHBOUR, n_products)
     order = use[stable_order(sources[use], n_products)]  # targets stay ascending
