@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from personalize.compiled import compiled
 from personalize.orders import Orders
-from personalize.sorting import is_ascending, stable_order
+from personalize.sorting import is_ascending, row_starts, stable_order
 from personalize.times import FOREVER, MISSING, Moment, to_micros
 
 
@@ -195,6 +196,27 @@ class PurchaseState:
 Ints = NDArray[np.int64]
 
 
+@compiled
+def find_rows(
+    starts: Ints, targets: Ints, customer: NDArray[Any], target: NDArray[Any], rows: Ints
+) -> None:
+    """Write the row of each (customer, target), -1 where there is none; targets ascend."""
+    for i in range(len(rows)):
+        rows[i] = -1
+        who, wanted = customer[i], target[i]
+        if who < 0 or wanted < 0 or who >= len(starts) - 1:
+            continue
+        low, high = starts[who], starts[who + 1]
+        while low < high:
+            middle = (low + high) >> 1
+            if targets[middle] < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        if low < starts[who + 1] and targets[low] == wanted:
+            rows[i] = low
+
+
 @dataclass(frozen=True, eq=False)
 class OwnedTable:
     """What many customers own of many targets (products, groups or types), sorted by both.
@@ -236,13 +258,14 @@ class OwnedTable:
 
     def find(self, customer: NDArray[Any], target: NDArray[Any]) -> Ints:
         """Return the row of each (customer, target), or -1 where there is none."""
-        if not len(self):
-            return np.full(len(customer), -1, dtype=np.int64)
-        keys = self.customer * self.n_targets + self.target
-        wanted = np.asarray(customer, np.int64) * self.n_targets + np.asarray(target, np.int64)
-        rows = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        known = (keys[rows] == wanted) & (np.asarray(customer) >= 0) & (np.asarray(target) >= 0)
-        return np.where(known, rows, -1)
+        rows = np.empty(len(customer), dtype=np.int64)
+        find_rows(self.starts, self.target, customer, target, rows)
+        return rows
+
+    @cached_property
+    def starts(self) -> Ints:
+        """Where the rows of each customer code start, and where the last one's end."""
+        return row_starts(np.bincount(self.customer))
 
 
 @dataclass(frozen=True, eq=False)
@@ -372,7 +395,8 @@ class Purchases:
         nothing = np.zeros(len(self.customer), dtype=np.int32)
         return Occasion.from_lines(self.customer, nothing, self.at, self.quantity, 1)
 
-    def codes(self, customer_ids: list[str]) -> Ints:
+    def codes(self, customer_ids: list[str] | pa.Array) -> Ints:
         """Return the code of each customer, -1 for an unknown one."""
-        found = pc.index_in(pa.array(customer_ids, pa.large_string()), value_set=self.customer_ids)
+        ids = pa.array(customer_ids, pa.large_string())
+        found = pc.index_in(ids, value_set=self.customer_ids)
         return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)

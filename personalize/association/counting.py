@@ -6,13 +6,12 @@ different customers here.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from personalize.blocks import in_blocks, n_threads
 from personalize.compiled import compiled
 from personalize.sorting import row_starts, stable_order
 
@@ -156,17 +155,14 @@ def strongest_pairs(
         used = np.arange(keep) < lengths[:, None]
         return lengths, nums[used], counts[used], weights[used] if weight is not None else each[:0]
 
-    lengths, nums, counts, weights = in_blocks(work, n_products, keep)
+    lengths, nums, counts, weights = rows_in_blocks(work, n_products, keep)
     return row_starts(lengths), nums, counts, weights
 
 
-def in_blocks(work: Callable[[int, int], tuple[Array, ...]], n_rows: int, width: int) -> Any:
-    """Return the concatenated answers of `work` on blocks of rows, in row order, by threads."""
-    n_threads = os.cpu_count() or 1
-    size = max(1, min(_BLOCK // max(width, 1), -(-n_rows // (4 * n_threads))))
-    starts = range(0, max(n_rows, 1), size)  # no rows are one empty block
-    with ThreadPoolExecutor(n_threads) as pool:
-        done = list(pool.map(lambda start: work(start, min(start + size, n_rows)), starts))
+def rows_in_blocks(work: Callable[[int, int], tuple[Array, ...]], n_rows: int, width: int) -> Any:
+    """Return the concatenated answers of `work` on blocks of rows of some width, by threads."""
+    size = max(1, min(_BLOCK // max(width, 1), -(-n_rows // (4 * n_threads()))))
+    done = in_blocks(work, n_rows, size)
     return tuple(np.concatenate(parts) for parts in zip(*done, strict=True))
 
 

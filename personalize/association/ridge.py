@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from personalize.association.counting import in_blocks
+from personalize.association.counting import rows_in_blocks
 from personalize.association.owning import Owning
 from personalize.compiled import compiled
 from personalize.config import EngineConfig
@@ -141,7 +141,7 @@ def ridge_table(owning: Owning, config: EngineConfig) -> Ridge:
             intercepts.astype(np.float32),
         )
 
-    lengths, sources, weights, intercepts = in_blocks(work, n_products, keep)
+    lengths, sources, weights, intercepts = rows_in_blocks(work, n_products, keep)
     targets = np.repeat(np.arange(n_products, dtype=np.int32), lengths)
     use = _largest(sources, weights, config.n_neighbours * TARGETS_PER_NEIGHBOUR, n_products)
     order = use[stable_order(sources[use], n_products)]  # targets stay ascending

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from personalize.association.counting import MAX_ROW, Groups, in_blocks, strongest_pairs
+from personalize.association.counting import MAX_ROW, Groups, rows_in_blocks, strongest_pairs
 from personalize.association.owning import Owning
 from personalize.association.ridge import Ridge
 from personalize.compiled import compiled
@@ -130,5 +130,5 @@ def together_table(
         used = np.arange(keep) < lengths[:, None]
         return lengths, found[used], score[used], backed[used], lift[used]
 
-    lengths, found, score, backed, lift = in_blocks(work, n_products, keep)
+    lengths, found, score, backed, lift = rows_in_blocks(work, n_products, keep)
     return row_starts(lengths), found, score, backed, lift

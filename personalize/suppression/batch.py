@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize.blocks import in_blocks
 from personalize.compiled import compiled
 from personalize.products import ProductSpace
 from personalize.purchases import Occasion, OwnedTable, Purchases
@@ -97,7 +98,7 @@ def _fill_chance(
 
 
 def _fill_decisions(
-    reason: Ints, since: Ints, until: Ints, level: Ints, times: Ints, as_of: int
+    reason: NDArray[Any], since: Ints, until: Ints, level: Ints, times: Ints, as_of: int
 ) -> None:
     for i in range(len(reason)):
         reason[i], since[i], until[i] = combine(
@@ -114,9 +115,23 @@ def _fill_decisions(
         level[i] = basis_level(as_of, times[i, 1], times[i, 3], times[i, 5])
 
 
+def _put_times(out: Ints, column: int, rows: Ints, since: Ints, until: Ints) -> None:
+    """Write since and until, from this column on, where there is a row that suppresses."""
+    for i in range(len(rows)):
+        r = rows[i]
+        if r >= 0 and until[r] != MISSING:
+            out[i, column] = since[r]
+            out[i, column + 1] = until[r]
+
+
+put_times = compiled(_put_times)
 fill_due = compiled(_fill_due, uses=(due_at,))
 fill_chance = compiled(_fill_chance, uses=(pair_features, added, chance_of))
 fill_decisions = compiled(_fill_decisions, uses=(combine, basis_level))
+
+
+_BLOCK: Final = 1 << 17
+"""Pairs decided at a time: what is in between stays in the processor's cache."""
 
 
 class Decisions(NamedTuple):
@@ -127,10 +142,10 @@ class Decisions(NamedTuple):
     there is none.
     """
 
-    reason: Ints
+    reason: NDArray[np.int8]
     since: Ints
     until: Ints
-    basis: Ints
+    basis: NDArray[np.int8]
     chance: Floats
 
 
@@ -240,31 +255,34 @@ class ManyCustomers:
             Numbers of the rules' space, -1 for an unknown one.
         as_of : int, microseconds UTC
         """
+        n = len(customer)
+        reason, basis = np.empty(n, dtype=np.int8), np.empty(n, dtype=np.int8)
+        since, until, owned = np.empty((3, n), dtype=np.int64)
         space = self.rules.space
         group_of, type_of = (np.append(space.array(name), -1) for name in ("group", "type"))
-        targets = (product, group_of[product], type_of[product])
-        rows = [self.owned[i].find(customer, targets[i]) for i in range(3)]
-        times = np.full((len(customer), 8), MISSING, dtype=np.int64)
-        for i in range(3):
-            _put_times(times[:, 2 * i : 2 * i + 2], rows[i], self.owned[i].last_at, self.until[i])
-        if self.rules.returned_is_on:
-            back = self.returned.find(customer, product)
-            away = self.returned.last_at + int(self.rules.return_days * DAY)
-            _put_times(times[:, 6:8], back, self.returned.last_at, away)
-        reason, since, until, level = np.empty((4, len(customer)), dtype=np.int64)
-        fill_decisions(reason, since, until, level, times, as_of)
-        basis = np.where(reason == 4, -1, RULE)
-        for i in range(3):
-            mine = np.flatnonzero((level == i) & (reason != 4))
-            basis[mine] = self.rules.levels[i].basis[targets[i][mine]]
-        return Decisions(reason, since, until, basis, self.chance(0, rows[0], as_of))
+        away = self.returned.last_at + int(self.rules.return_days * DAY)
 
+        def work(start: int, stop: int) -> None:
+            here = slice(start, stop)
+            who, what = customer[here], product[here]
+            targets = (what, group_of[what], type_of[what])
+            times = np.full((stop - start, 8), MISSING, dtype=np.int64)
+            rows = [self.owned[i].find(who, targets[i]) for i in range(3)]
+            for i in range(3):
+                put_times(times, 2 * i, rows[i], self.owned[i].last_at, self.until[i])
+            if self.rules.returned_is_on:
+                back = self.returned.find(who, what)
+                put_times(times, 6, back, self.returned.last_at, away)
+            level = np.empty(stop - start, dtype=np.int64)
+            fill_decisions(reason[here], since[here], until[here], level, times, as_of)
+            owned[here] = rows[0]
+            basis[here] = np.where(reason[here] == 4, -1, RULE)
+            for i in range(3):
+                mine = np.flatnonzero((level == i) & (reason[here] != 4))
+                basis[start + mine] = self.rules.levels[i].basis[targets[i][mine]]
 
-def _put_times(out: Ints, rows: Ints, since: Ints, until: Ints) -> None:
-    """Write since and until where there is a row that suppresses."""
-    found = np.flatnonzero(rows >= 0)
-    found = found[until[rows[found]] != MISSING]
-    out[found, 0], out[found, 1] = since[rows[found]], until[rows[found]]
+        in_blocks(work, n, _BLOCK)
+        return Decisions(reason, since, until, basis, self.chance(0, owned, as_of))
 
 
 def _until(rules: Rules, terms: Terms, table: OwnedTable) -> Ints:
