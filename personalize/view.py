@@ -6,8 +6,9 @@ policy changes, the engine makes a new one. Times are microseconds UTC.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, NamedTuple, Self
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from personalize.association import Scored
 from personalize.catalog import Catalog, Product
 from personalize.errors import InvalidConfigError
+from personalize.likeness import Pairs
 from personalize.model import Model
 from personalize.policy import Policy
 from personalize.products import ProductSpace
@@ -45,6 +47,8 @@ MOMENTS: Final = ("order_confirmation", "shipped", "follow_up", "ad", "browse")
 _ABOUT_AN_ORDER: Final = MOMENTS[:2]
 _HISTORY_SHARE: Final = 0.3
 """Weight of the strongest candidate of the history beside the strongest of the anchors."""
+_PLACES_PER_NEW = 10
+"""Where there is room behind what was learned, one new product fills it for so many places."""
 _TYPES_BACKED_OFF: Final = 20
 _MEMBERS_BACKED_OFF: Final = 50
 
@@ -275,6 +279,7 @@ class View:
         ready = [(num, chance) for num, chance in question.due if num not in away]
         barred.products.update(away)
         barred.bar_with_kin(anchors.tolist(), self.space, self.keeps_substitutes_out)
+        barred.products.update(self._replaced_by(anchors))
         question = question._replace(due=ready)
         return rank(
             self._tiers(question, k, fill=fill),
@@ -303,9 +308,16 @@ class View:
         anchors = question.anchors
         if question.due:
             yield self._due_tier(question.due, k)
-        yield self._learned_tier(anchors, question.history)
+        learned = self._learned_tier(anchors, question.history)
+        room = math.floor(k * self.model.config.new_share + 1e-9) if fill else 0
+        new = self._new_tier(learned, question.barred, room)
+        yield replace(learned, limit=k - len(new.nums))
         if fill:
-            yield self._type_tier(anchors if len(anchors) else question.history)
+            few = max(1, k // _PLACES_PER_NEW)
+            yield new if room else self._new_tier(learned, question.barred, few)
+            seeds = anchors if len(anchors) else question.history
+            yield self._borrowed_tier(seeds)
+            yield self._type_tier(seeds)
             yield self.popular
 
     def _known(self, product_ids: Iterable[str]) -> Iterable[int]:
@@ -335,9 +347,38 @@ class View:
         with_it = model.products.complement_scores(anchors)
         return _blended(with_it, after, wanted)
 
+    def _replaced_by(self, anchors: Ints) -> set[int]:
+        """Return what replaces the anchors, by their titles; not what is bought with them."""
+        away = set(self.model.likeness.replaced_by(anchors, self.space.products).tolist())
+        if away:
+            with_it = self.model.products.complement_scores(self._seeds(anchors))
+            away.difference_update(with_it.nums[with_it.lift >= 1.0].tolist())
+        return away
+
+    def _new_tier(self, learned: Tier, barred: Barred, room: int) -> Tier:
+        """Return the new products most alike to what was learned, as many as there is room for."""
+        found = self.model.likeness.beside(learned.nums, learned.scores)
+        use = self.is_shown[found.nums]
+        use[[num in barred.products for num in found.nums.tolist()]] = False
+        best = np.flatnonzero(use)
+        best = best[np.lexsort((found.nums[best], -found.scores[best]))][:room]
+        because = np.asarray(learned.because)[found.because[best]]
+        return Tier(found.nums[best], found.scores[best], GOES_WITH_TYPE, because=because)
+
+    def _borrowed_tier(self, seeds: Ints) -> Tier:
+        """Return what goes with the alikes of the seeds, those that are new to the model too."""
+        table = self.model.products
+        found = self.model.likeness.borrowed(
+            seeds[~self.is_sensitive[seeds]],
+            self.space.products,
+            Pairs(table.together_indptr, table.together_nums, table.together_weights),
+            ~self.is_sensitive[: self.space.n_model],
+        )
+        return Tier(found.nums, found.scores, GOES_WITH_TYPE, because=found.because)
+
     def _type_tier(self, seeds: Ints) -> Tier:
         """Return popular products of the types that go with the seeds' types."""
-        seeds = self._seeds(seeds)
+        seeds = seeds[~self.is_sensitive[seeds]]
         kinds = self.space.array("type")[seeds]
         n_model_types = self.model.types.n_products
         usable = (kinds >= 0) & (kinds < n_model_types)
