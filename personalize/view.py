@@ -309,12 +309,17 @@ class View:
         if question.due:
             yield self._due_tier(question.due, k)
         learned = self._learned_tier(anchors, question.history)
-        room = math.floor(k * self.model.config.new_share + 1e-9) if fill else 0
-        new = self._new_tier(learned, question.barred, room)
-        yield replace(learned, limit=k - len(new.nums))
+        kept = math.floor(k * self.model.config.new_share + 1e-9) if fill else 0
+        if kept:
+            new = self._new_tier(learned, question.barred, kept)
+            yield replace(learned, limit=k - len(new.nums))
+            yield new
+        else:
+            yield learned
         if fill:
-            few = max(1, k // _PLACES_PER_NEW)
-            yield new if room else self._new_tier(learned, question.barred, few)
+            if not kept:
+                few = max(1, k // _PLACES_PER_NEW)
+                yield self._new_tier(learned, question.barred, few)
             seeds = anchors if len(anchors) else question.history
             yield self._borrowed_tier(seeds)
             yield self._type_tier(seeds)

@@ -16,7 +16,7 @@ import numpy as np
 from personalize.catalog import Product
 from personalize.config import EngineConfig
 from personalize.interactions import Interactions
-from personalize.likeness.nearest import Alike, Index
+from personalize.likeness.nearest import Alike, Index, entries
 from personalize.likeness.replaced import fit_replaced
 from personalize.times import DAY
 
@@ -139,13 +139,13 @@ class Likeness:
         inside = np.where(known, nums, 0)
         starts = self.alike_indptr[inside]
         lengths = np.where(known, self.alike_indptr[inside + 1] - starts, 0)
-        take = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+        take = entries(starts, lengths)
         row = np.repeat(np.arange(len(nums)), lengths)
         found = Alike(row, self.alike_nums[take], self.alike_scores[take])
         strange = np.flatnonzero(~known)
         if not len(strange):
             return found
-        asked = self.index.look_up([products[place] for place in strange])
+        asked = self.index.look_up([products[place] for place in strange.tolist()])
         row, others, scores = self.index.alike(asked, np.full(len(strange), -1))
         return Alike(
             np.concatenate([found.row, strange[row]]),
@@ -179,13 +179,13 @@ class Likeness:
         doubt = EVIDENCE / (EVIDENCE + self._orders(nums))
         least_known = np.sort(np.lexsort((nums, -doubt))[:N_ASKED])
         nums, doubt = nums[least_known], doubt[least_known]
-        row, others, likeness = self.alike(nums, [products[num] for num in nums])
+        row, others, likeness = self.alike(nums, [products[num] for num in nums.tolist()])
         orders = self.orders[others].astype(np.float64)
         value = likeness.astype(np.float64) ** SHARPNESS * (orders / (orders + EVIDENCE))
         value *= may_lend[others]
         starts = pairs.indptr[others]
         lengths = pairs.indptr[others + 1] - starts
-        take = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+        take = entries(starts, lengths)
         n = len(self.orders)
         cells = np.repeat(row * n, lengths) + pairs.nums[take]
         cell, place = np.unique(cells, return_inverse=True)
@@ -218,7 +218,7 @@ class Likeness:
         inside = best[nums[best] < len(self.orders)]
         starts = self.new_indptr[nums[inside]]
         lengths = self.new_indptr[nums[inside] + 1] - starts
-        take = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+        take = entries(starts, lengths)
         place = np.repeat(inside, lengths)
         value = self.new_scores[take].astype(np.float64) ** SHARPNESS * scores[place]
         found = self.new_nums[take].astype(np.int64)
@@ -240,9 +240,9 @@ class Likeness:
         -------
         int32, distinct, ascending
         """
-        untyped = [num for num in nums if products[num].product_type is None]
-        if not len(self.replaced_keys) or not untyped:
-            return self.replaced_nums[:0]
+        if not len(self.replaced_keys):
+            return self.replaced_nums
+        untyped = [num for num in nums.tolist() if products[num].product_type is None]
         own = [num for num in untyped if num < len(self.orders)]
         strange = [products[num] for num in untyped if num >= len(self.orders)]
         words = np.append(self.index.words[own], self.index.look_up(strange).words)

@@ -9,7 +9,9 @@ those of the index were.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple, Self
 
@@ -143,12 +145,19 @@ class Index:
         own : int, shape (n,)
             Number of each row in the model, which is no answer; -1 for a new product.
         """
-        nothing = Alike(*(np.array([], dtype=t) for t in (np.int64, np.int32, np.float32)))
-        parts = [nothing]
-        for start in range(0, len(own) if len(self.key_hashes) else 0, _AT_ONCE):
+        starts = range(0, len(own) if len(self.key_hashes) else 0, _AT_ONCE)
+
+        def work(start: int) -> Alike:
             part = Rows(*(array[start : start + _AT_ONCE] for array in asked))
             row, nums, scores = self._alike(part, own[start : start + _AT_ONCE], keep)
-            parts.append(Alike(row + start, nums, scores))
+            return Alike(row + start, nums, scores)
+
+        parts = [Alike(*(np.array([], dtype=t) for t in (np.int64, np.int32, np.float32)))]
+        if len(starts) > 1:
+            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                parts += pool.map(work, starts)
+        else:
+            parts += map(work, starts)  # a thread costs as much as a look-up
         return Alike(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def _alike(self, asked: Rows, own: Array, keep: int) -> Alike:
@@ -176,8 +185,7 @@ class Index:
         sizes = np.clip(BUDGET - before, 0, sizes).ravel()
         starts = np.where(keys >= 0, self.block_indptr[keys], 0).ravel()
         row = np.repeat(np.arange(len(keys)), keys.shape[1])
-        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        nums = self.block_nums[np.repeat(starts, sizes) + within]
+        nums = self.block_nums[entries(starts, sizes)]
         n = max(len(self.words), 1)
         pairs = np.repeat(row, sizes) * n + nums
         pairs.sort()
@@ -216,7 +224,7 @@ class Index:
         np.put_along_axis(table, local[asked.words].astype(np.int64), asked.weights, axis=1)
         table[:, 0] = 0.0
         shared = table[row[:, None], local[self.words[nums]]]
-        return np.einsum("ij,ij->i", shared, self.weights[nums], dtype=np.float64)
+        return np.asarray(np.einsum("ij,ij->i", shared, self.weights[nums], dtype=np.float64))
 
     def arrays(self) -> dict[str, Array]:
         """Return every array by name, for the artifact."""
@@ -228,9 +236,14 @@ class Index:
         return cls(**{field.name: np.asarray(arrays[field.name]) for field in fields(cls)})
 
 
-def _rows(
-    every: Sequence[Facts], nums: Mapping[str, int], weights: Array, unseen: float
-) -> Rows:
+def entries(starts: Array, lengths: Array) -> Array:
+    """Return the places of the entries of some rows of a CSR, row after row."""
+    ends = np.cumsum(lengths)
+    shift = np.repeat(starts - ends + lengths, lengths)
+    return np.asarray(np.arange(len(shift)) + shift)
+
+
+def _rows(every: Sequence[Facts], nums: Mapping[str, int], weights: Array, unseen: float) -> Rows:
     """Return facts as rows; a word without a number counts `unseen` in the length of its title."""
     n = len(every)
     words = np.full((n, N_WORDS), -1, dtype=np.int32)

@@ -18,7 +18,7 @@ from scipy.special import gammaincinv
 from personalize.catalog import Product
 from personalize.config import EngineConfig
 from personalize.interactions import Interactions
-from personalize.likeness.nearest import Index
+from personalize.likeness.nearest import Index, entries
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -44,8 +44,8 @@ class WordPairs(NamedTuple):
         That of a Poisson rate under Jeffreys' prior, as for product types.
         """
         bound = gammaincinv(self.seen + 0.5, QUANTILE)
-        out = np.full(len(bound), np.inf)
-        return np.divide(bound, self.expected, out=out, where=self.expected > 0)
+        known = self.expected > 0
+        return np.where(known, bound / np.where(known, self.expected, 1.0), np.inf)
 
 
 def fit_replaced(
@@ -95,8 +95,7 @@ def count_word_pairs(holds: sparse.csr_array, baskets: Interactions) -> WordPair
     ends = np.cumsum(sizes[use])
     for part in np.split(use, np.searchsorted(ends, np.arange(_AT_ONCE, ends[-1], _AT_ONCE))):
         starts = np.concatenate([[0], np.cumsum(sizes[part])])
-        shift = np.repeat(baskets.basket_indptr[part] - starts[:-1], sizes[part])
-        nums = baskets.basket_products[np.arange(starts[-1]) + shift]
+        nums = baskets.basket_products[entries(baskets.basket_indptr[part], sizes[part])]
         lines += np.bincount(nums, minlength=len(lines))
         shape = (len(part), len(lines))
         together = sparse.csr_array((np.ones(len(nums)), nums, starts), shape=shape) @ holds

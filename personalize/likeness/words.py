@@ -7,6 +7,7 @@ find it again without keeping texts, by its hash.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import re
 from collections.abc import Iterable
@@ -56,7 +57,7 @@ def facts_of(product: Product) -> Facts:
     words = title_words(product.title or "")
     of_brand = set(title_words(brand))
     words = [word for word in words if word not in of_brand] or words
-    pairs = [f"{PAIR}{first} {second}" for first, second in zip(words, words[1:], strict=False)]
+    pairs = [f"{PAIR}{first} {second}" for first, second in itertools.pairwise(words)]
     path = product.product_type.split(" > ") if product.product_type else []
     types = [" > ".join(path[:depth]) for depth in (len(path), len(path) - 1) if depth > 0]
     price = product.price
