@@ -47,8 +47,10 @@ MOMENTS: Final = ("order_confirmation", "shipped", "follow_up", "ad", "browse")
 _ABOUT_AN_ORDER: Final = MOMENTS[:2]
 _HISTORY_SHARE: Final = 0.3
 """Weight of the strongest candidate of the history beside the strongest of the anchors."""
-_PLACES_PER_NEW = 10
+_PLACES_PER_NEW: Final = 10
 """Where there is room behind what was learned, one new product fills it for so many places."""
+_BORROWED_SHARE: Final = 0.3
+"""Places kept for what goes with the alikes of anchors without complements of their own."""
 _TYPES_BACKED_OFF: Final = 20
 _MEMBERS_BACKED_OFF: Final = 50
 
@@ -309,17 +311,11 @@ class View:
         if question.due:
             yield self._due_tier(question.due, k)
         learned = self._learned_tier(anchors, question.history)
-        kept = math.floor(k * self.model.config.new_share + 1e-9) if fill else 0
-        if kept:
-            new = self._new_tier(learned, question.barred, kept)
-            yield replace(learned, limit=k - len(new.nums))
-            yield new
-        else:
-            yield learned
+        kept = list(self._kept(learned, question, k)) if fill else []
+        yield replace(learned, limit=k - sum(tier.limit or 0 for tier in kept))
+        yield from kept
         if fill:
-            if not kept:
-                few = max(1, k // _PLACES_PER_NEW)
-                yield self._new_tier(learned, question.barred, few)
+            yield self._new_tier(learned, question.barred, max(1, k // _PLACES_PER_NEW))
             seeds = anchors if len(anchors) else question.history
             yield self._borrowed_tier(seeds)
             yield self._type_tier(seeds)
@@ -360,6 +356,20 @@ class View:
             away.difference_update(with_it.nums[with_it.lift >= 1.0].tolist())
         return away
 
+    def _kept(self, learned: Tier, question: Question, k: int) -> Iterator[Tier]:
+        """Yield what places are kept for behind what was learned.
+
+        New products, where the shop asks for it; and what goes with anchors that have no
+        complement of their own yet, or their message would speak of the history only.
+        """
+        room = math.floor(k * self.model.config.new_share + 1e-9)
+        if room:
+            yield self._new_tier(learned, question.barred, room)
+        if len(question.anchors) and GOES_WITH not in learned.reasons:
+            borrowed = self._borrowed_tier(question.anchors)
+            room = max(min(math.ceil(_BORROWED_SHARE * k), k - 1 - room), 0)
+            yield replace(borrowed, limit=min(room, len(borrowed.nums)))
+
     def _new_tier(self, learned: Tier, barred: Barred, room: int) -> Tier:
         """Return the new products most alike to what was learned, as many as there is room for."""
         found = self.model.likeness.beside(learned.nums, learned.scores)
@@ -368,7 +378,8 @@ class View:
         best = np.flatnonzero(use)
         best = best[np.lexsort((found.nums[best], -found.scores[best]))][:room]
         because = np.asarray(learned.because)[found.because[best]]
-        return Tier(found.nums[best], found.scores[best], GOES_WITH_TYPE, because=because)
+        nums, scores = found.nums[best], found.scores[best]
+        return Tier(nums, scores, GOES_WITH_TYPE, because=because, limit=len(nums))
 
     def _borrowed_tier(self, seeds: Ints) -> Tier:
         """Return what goes with the alikes of the seeds, those that are new to the model too."""

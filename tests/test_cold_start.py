@@ -220,6 +220,30 @@ def test_a_first_order_of_a_rare_product_is_answered() -> None:
     assert rows["because_product_id"][0] == "coat-3"
 
 
+def test_a_message_about_a_new_product_speaks_of_it() -> None:
+    """With a history that fills the list, three places of ten are kept for the new anchor."""
+    kinds = [f"k{n:02}" for n in range(20)]
+    rows = [
+        (f"o{n:04}", f"c{n % 30:02}", product, START + dt.timedelta(hours=n), 1)
+        for n in range(400)
+        for product in (kinds[n * 7 % 20], kinds[n * 11 % 20 or 1])
+    ]
+    rows += [(f"z{n}", f"z{n}", p, START, 1) for n in range(30) for p in ("coat-1", "tie-1")]
+    rows.append(("last", "zoe", "coat-3", START + dt.timedelta(days=30), 1))
+    rows.append(("first", "zoe", "k01", START, 1))
+    names = ["order_id", "customer_id", "product_id", "ordered_at", "quantity"]
+    orders = pz.Orders.from_frame(pd.DataFrame(rows, columns=names).drop_duplicates(names[:3]))
+    engine = pz.Engine.fit(orders, catalog("title"))
+    rows_of = {
+        k: engine.recommend(orders, ["zoe"], k=k, moment="order_confirmation") for k in (1, 10)
+    }
+    check_list(rows_of[10])
+    assert rows_of[1]["reason"].tolist() == ["often_next"]
+    assert rows_of[10]["reason"].value_counts()["often_next"] >= 7
+    tie = rows_of[10].set_index("product_id").loc["tie-1"]
+    assert (tie["reason"], tie["because_product_id"]) == ("goes_with_type", "coat-3")
+
+
 def test_a_new_product_fills_a_list_behind_the_real_ones() -> None:
     """A tie that never sold follows the ties that go with the coat, and says why."""
     given = catalog("title", tie_3={"title": "Silk tie, blue"})

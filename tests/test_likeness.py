@@ -14,7 +14,7 @@ from personalize.catalog import Product
 from personalize.config import EngineConfig
 from personalize.interactions import Interactions
 from personalize.likeness import Likeness, Pairs
-from personalize.likeness.nearest import BLOCK, LEAST, N_ALIKE, N_WORDS, PAIR_SHARE, Index
+from personalize.likeness.nearest import BLOCK, LEAST, N_ALIKE, N_WORDS, PAIR_SHARE, Index, Rows
 from personalize.likeness.replaced import MAX_ROW, WordPairs, count_word_pairs
 from personalize.likeness.words import facts_of, hashed, title_words
 from personalize.times import DAY
@@ -169,6 +169,18 @@ def test_a_block_holds_the_best_sellers() -> None:
     index = Index.fit(products, np.arange(n + 1))
     found = index.alike(index.rows, np.arange(n + 1))
     assert found.nums.min() == n - BLOCK
+
+
+def test_many_products_are_asked_in_parts() -> None:
+    """However many, each has the alikes that it has when it is asked alone."""
+    products = [product(n, f"coat {COLOURS[n % 3]} x{n % 100}") for n in range(600)]
+    index = Index.fit(products, np.arange(1, 601))
+    found = index.alike(index.rows, np.arange(600))
+    assert (np.diff(found.row) >= 0).all()
+    for num in (0, 255, 256, 599):
+        one = Rows(*(array[num : num + 1] for array in index.rows))
+        alone = index.alike(one, np.array([num]))
+        np.testing.assert_array_equal(alone.nums, found.nums[found.row == num])
 
 
 def test_a_long_title_is_compared_by_its_rare_words() -> None:
