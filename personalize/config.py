@@ -60,6 +60,7 @@ RANGES: Mapping[str, Range] = {
     "rhythm_strength": Range(0.0, 100_000.0),
     "one_per_need_window_days": Range(7, 3650),
     "one_per_need_ratio": Range(0.0, 1.0),
+    "new_share": Range(0.0, 0.5),
     "n_repurchase_windows": Range(1, 50),
     "seed": Range(0, 2**32 - 1),
 }
@@ -133,6 +134,9 @@ class EngineConfig:
     one_per_need_ratio : float, share
         A type is one-per-need if its buyers buy another less than this share as often as chance
         would have it, even at the 90% upper bound.
+    new_share : float, share
+        Places of a list kept for new products alike to what goes with the anchors; by default
+        they only fill what was left free.
     n_repurchase_windows : int
         Earlier cutoffs on which the repurchase probability is fitted.
     seed : int
@@ -163,6 +167,7 @@ class EngineConfig:
     rhythm_strength: float = 2.0
     one_per_need_window_days: float = 180.0
     one_per_need_ratio: float = 0.7
+    new_share: float = 0.0
     n_repurchase_windows: int = 5
     seed: int = 0
 

@@ -20,6 +20,7 @@ from personalize.catalog import Catalog, Product
 from personalize.config import EngineConfig
 from personalize.demand import Demand
 from personalize.interactions import Interactions, kept_lines, number_products, product_nums
+from personalize.likeness import Likeness
 from personalize.orders import Orders
 from personalize.products import ProductSpace
 from personalize.purchases import Occasion, Purchases
@@ -54,6 +55,8 @@ class Model:
     products, types : Association
         What is bought with what, by product and by product type.
     demand : Demand
+    likeness : Likeness
+        Which products are alike.
     levels : tuple of LevelModel
         Products, item groups and product types.
     substitutes : Substitutes
@@ -69,6 +72,7 @@ class Model:
     products: Association
     types: Association
     demand: Demand
+    likeness: Likeness
     levels: tuple[LevelModel, LevelModel, LevelModel]
     substitutes: Substitutes
     counts: Mapping[str, int]
@@ -99,6 +103,7 @@ class Model:
             products=Association.fit(baskets, config, as_of),
             types=Association.fit(types, config, as_of),
             demand=Demand.fit(*baskets.lines(), len(space), config, as_of),
+            likeness=Likeness.fit(space.products, baskets, config, as_of),
             levels=fitted,
             substitutes=fit_substitutes(
                 by_type.occasions, by_type.orders, (in_basket, of_type), as_of, config
@@ -128,6 +133,7 @@ class Model:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return every array by its name in the artifact."""
         out = {**self.products.arrays(), **self.demand.arrays(), **self.substitutes.arrays()}
+        out |= self.likeness.arrays()
         out |= {_TYPES + name: array for name, array in self.types.arrays().items()}
         for name, level in zip(_LEVELS, self.levels, strict=True):
             out |= level.curves.arrays(name)
@@ -167,6 +173,7 @@ class Model:
             products=Association.from_arrays(arrays),
             types=Association.from_arrays(types),
             demand=Demand.from_arrays(arrays),
+            likeness=Likeness.from_arrays(arrays),
             levels=(first, second, third),
             substitutes=Substitutes.from_arrays(arrays),
             counts=manifest["counts"],
