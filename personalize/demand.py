@@ -27,7 +27,9 @@ SEASON_EXPONENT: Final = 0.2
 """How strongly the season moves complements. Chosen on earlier months: half of the gain of no
 season in June is lost again at 0.4 in August."""
 FLOOR: Final = 0.6
-"""Weight of a product's share of the season's sales beside its chance given an anchor."""
+"""Weight of a product's share of the season's sales beside its chance given an unknown anchor."""
+FLOOR_ORDERS: Final = 30.0
+"""Orders of the anchors at which that weight is halved: who is known well needs no guess."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,8 +43,8 @@ class Demand:
     popularity : float32, shape (n_products,)
         Share of the sales now, shrunken to the share of all sales; sums to 1.
     season : float32, shape (n_products,)
-        Share of the season's sales, shrunken likewise, times `FLOOR`: added to a complement's
-        chance given an anchor, which few orders say little of.
+        Share of the season's sales, shrunken likewise: added to a complement's chance given an
+        anchor of which few orders say little.
     season_factors : float32, shape (n_products,)
         What the sum is multiplied with: the season against the past, and ``specificity``.
     """
@@ -89,12 +91,17 @@ class Demand:
         found = (
             change**config.demand_exponent,
             popularity,
-            FLOOR * season,
+            season,
             turn**SEASON_EXPONENT * size**-config.specificity,
         )
         return cls(*(each.astype(np.float32) for each in found))
 
-    def of_complements(self, nums: Array, chances: Array) -> Array:
+    @staticmethod
+    def floor(n_orders: float) -> float:
+        """Return the weight of the season beside chances that rest on so many orders."""
+        return FLOOR * FLOOR_ORDERS / (FLOOR_ORDERS + n_orders)
+
+    def of_complements(self, nums: Array, chances: Array, n_orders: float) -> Array:
         """Return the scores of complements, from their chances given the anchors.
 
         Parameters
@@ -102,13 +109,15 @@ class Demand:
         nums : int, shape (n,)
             Product numbers.
         chances : float64, shape (n,)
+        n_orders : float
+            Orders of the anchors, which the chances rest on.
 
         Returns
         -------
         float64, shape (n,)
         """
-        season, factors = self.season[nums], self.season_factors[nums]
-        return np.asarray((chances + season.astype(np.float64)) * factors.astype(np.float64))
+        season = self.floor(n_orders) * self.season[nums].astype(np.float64)
+        return np.asarray((chances + season) * self.season_factors[nums].astype(np.float64))
 
     def of_next(self, nums: Array, scores: Array) -> Array:
         """Return the scores of what comes next, from those of the history; as `of_complements`."""

@@ -164,6 +164,7 @@ def _by_history(view: View, history: Ints, num: int) -> dict[str, Any]:
 def _by_anchors(view: View, anchors: Ints, history: Ints, num: int) -> dict[str, Any]:
     """Return what each anchor adds: (root of the sum of powers + season) x season's factor."""
     products, demand = view.model.products, view.model.demand
+    floor = demand.floor(float(products.together_orders[anchors].sum()))
     because = [
         {
             "product_id": view.space.ids[anchor],
@@ -180,7 +181,7 @@ def _by_anchors(view: View, anchors: Ints, history: Ints, num: int) -> dict[str,
     return {
         "because": sorted(because, key=lambda part: (-part["weight"], part["product_id"])),
         "power": POWER,
-        "season": float(demand.season[num]),
+        "season": floor * float(demand.season[num]),
         "season_factor": float(demand.season_factors[num]),
         "score": float(with_it.scores[place].sum()),
         "history_scale": scale,

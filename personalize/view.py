@@ -352,8 +352,11 @@ class View:
         return with_it, _history_scale(with_it, self._after(history))
 
     def _with(self, anchors: Ints) -> Scored:
-        found = self.model.products.complement_scores(anchors)
-        return found._replace(scores=self.model.demand.of_complements(found.nums, found.scores))
+        products = self.model.products
+        found = products.complement_scores(anchors)
+        n_orders = float(products.together_orders[anchors].sum())
+        scores = self.model.demand.of_complements(found.nums, found.scores, n_orders)
+        return found._replace(scores=scores)
 
     def _after(self, history: Ints) -> Scored:
         found = self.model.products.next_scores(history)

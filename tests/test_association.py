@@ -140,6 +140,7 @@ def test_together_worked_by_hand() -> None:
         rtol=1e-6,
     )
     assert found.together_support[span].tolist() == [1, 1, 1, 1]
+    assert found.together_orders.tolist() == [3, 1, 1, 1, 1]
     assert found.together_lift[span].tolist() == [1, 1, 1, 1]
 
 
@@ -409,7 +410,8 @@ def tables(goes_with: Any, following: Any, n_products: int) -> Association:
     lift = (support / 10).astype(np.float32)
     first = np.zeros(n_products, dtype=np.float32)
     first[-2:] = 0.125
-    return Association(indptr, nums, weights, support, lift, *csr(following), first)
+    orders = np.zeros(n_products, dtype=np.float32)
+    return Association(indptr, nums, weights, support, lift, orders, *csr(following), first)
 
 
 SMALL = tables(
@@ -524,4 +526,4 @@ def test_no_product_is_no_row() -> None:
     """Nothing sold and nothing in the catalogue: empty tables, not an error."""
     found = fit([], 0)
     assert found.n_products == 0
-    assert [len(array) for array in found.arrays().values()] == [1, 0, 0, 0, 0, 1, 0, 0, 0]
+    assert [len(array) for array in found.arrays().values()] == [1, 0, 0, 0, 0, 0, 1, 0, 0, 0]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personalize.config import EngineConfig
-from personalize.demand import FLOOR, SEASON_EXPONENT, Demand
+from personalize.demand import FLOOR, FLOOR_ORDERS, SEASON_EXPONENT, Demand
 from personalize.times import DAY
 
 AS_OF = 100 * DAY
@@ -43,10 +43,11 @@ def test_the_season_worked_by_hand() -> None:
     turn = np.array([(3 / 4 + 1 / 2) / (2 / 3 + 1 / 2), (1 / 4 + 1 / 2) / (1 / 3 + 1 / 2), 1.0])
     size = np.array([2.5, 1.5, 0.5]) / (1.5 + 0.5)
     np.testing.assert_allclose(found.season_factors, turn**SEASON_EXPONENT / size**0.5, rtol=1e-6)
-    season = FLOOR * np.array([(3 / 4 + 1 / 3) / 1.5, (1 / 4 + 1 / 6) / 1.5, 0.0])
+    season = np.array([(3 / 4 + 1 / 3) / 1.5, (1 / 4 + 1 / 6) / 1.5, 0.0])
     np.testing.assert_allclose(found.season, season, rtol=1e-6)
-    scores = found.of_complements(np.array([1, 0]), np.array([0.25, 0.5]))
-    expected = (np.array([0.25, 0.5]) + season[[1, 0]]) * found.season_factors[[1, 0]]
+    scores = found.of_complements(np.array([1, 0]), np.array([0.25, 0.5]), 90.0)
+    floor = FLOOR * FLOOR_ORDERS / (FLOOR_ORDERS + 90.0)
+    expected = (np.array([0.25, 0.5]) + floor * season[[1, 0]]) * found.season_factors[[1, 0]]
     np.testing.assert_allclose(scores, expected, rtol=1e-6)
 
 

@@ -56,6 +56,8 @@ class Association:
         both.
     together_lift : float32
         Ratio to chance, of the same.
+    together_orders : float32, shape (n_products,)
+        Orders that hold each product.
     next_indptr : int64, shape (n_products + 1,)
         Row starts of ``next_nums`` and ``next_weights``.
     next_nums : int32
@@ -71,6 +73,7 @@ class Association:
     together_weights: Array
     together_support: Array
     together_lift: Array
+    together_orders: Array
     next_indptr: Array
     next_nums: Array
     next_weights: Array
@@ -92,7 +95,10 @@ class Association:
         ridge = ridge_table(owning, config)
         together = together_table(interactions, config, as_of, owning, ridge)
         by_source = by_weight(ridge.indptr, ridge.nums, ridge.weights)
-        tables = (*by_weight(*together), *by_source, ridge.intercepts)
+        orders = np.bincount(interactions.basket_products, minlength=interactions.n_products)
+        tables = (
+            *by_weight(*together), orders.astype(np.float32), *by_source, ridge.intercepts,
+        )  # fmt: skip
         return cls(**dict(zip((field.name for field in fields(cls)), tables, strict=True)))
 
     def complement_scores(self, anchor_nums: Array) -> Scored:
