@@ -150,6 +150,18 @@ def test_below_the_least_likeness_there_is_none() -> None:
     assert found == 0.0 < LEAST
 
 
+def test_what_is_half_as_like_as_the_nearest_is_left_out() -> None:
+    """Beside others of its kind, a product is not alike to another kind."""
+    shoes = [product(n, product_type="A > Shoes", price=10.0) for n in range(3)]
+    others = [product(3, product_type="A > Socks", price=100.0), product(4, "x", product_type="B")]
+    index = Index.fit([*shoes, *others], np.ones(5))
+    found = index.alike(index.rows, np.arange(5))
+    assert found.nums[found.row == 0].tolist() == [1, 2]
+    # (.25 / 2 + .15 / 10) / .4 = .35: nothing nearer, so the shoes are alike to the socks
+    assert found.nums[found.row == 3].tolist() == [0, 1, 2]
+    assert found.scores[found.row == 3] == pytest.approx([0.35] * 3, rel=1e-5)
+
+
 def test_alikes_are_sold_products_nearest_first() -> None:
     """At most ten, the nearest first, ties by number, never the product itself or an unsold one."""
     products = [product(n, "red coat") for n in range(15)]
@@ -231,6 +243,8 @@ def test_without_a_catalogue_nothing_is_alike() -> None:
     assert not len(likeness.alike_nums)
     assert not len(likeness.alike(np.array([2]), [Product("new", title="coat")]).nums)
     assert not len(likeness.replaced_keys)
+    found = likeness.borrowed(np.array([0]), [product(0)], PAIRS, np.ones(2, dtype=bool))
+    assert not len(found.nums)
 
 
 PAIRS = Pairs(

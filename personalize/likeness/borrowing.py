@@ -176,6 +176,8 @@ class Likeness:
         the alikes b of a, weighted by v, c itself left out: a product says nothing of how well it
         goes with its like.
         """
+        if not len(self.index.key_hashes):  # no catalogue: nobody is like anybody
+            return _NONE
         doubt = EVIDENCE / (EVIDENCE + self._orders(nums))
         least_known = np.sort(np.lexsort((nums, -doubt))[:N_ASKED])
         nums, doubt = nums[least_known], doubt[least_known]

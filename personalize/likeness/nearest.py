@@ -31,6 +31,9 @@ BUDGET: Final = 256
 N_ALIKE: Final = 10
 LEAST: Final = 0.1
 """Below this likeness two products are not alike."""
+NEAR: Final = 0.5
+"""Less like than this share of the nearest is not alike: of a bicycle not a helmet, where there are
+other bicycles."""
 TITLE, TYPE, BRAND, PRICE = 0.55, 0.25, 0.05, 0.15
 """Weight of each fact in the likeness."""
 SAME_PARENT: Final = 0.5
@@ -171,6 +174,7 @@ class Index:
         row, nums, scores = row[order], nums[order], scores[order]
         first = np.searchsorted(row, row)
         use = np.arange(len(row)) - first < keep
+        use &= scores >= NEAR * scores[first]
         return Alike(row[use], nums[use].astype(np.int32), scores[use].astype(np.float32))
 
     def _candidates(self, asked: Rows) -> tuple[Array, Array]:
