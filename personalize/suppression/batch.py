@@ -19,6 +19,7 @@ from personalize.repurchase import (
     added,
     chance_of,
     pair_features,
+    place_of,
 )
 from personalize.suppression.rule import basis_level, combine, due_at
 from personalize.suppression.terms import Floats, Ints, Rules, Terms
@@ -69,6 +70,7 @@ def _fill_chance(
     offset: Floats,
     typical: Floats,
     usual: Floats,
+    soon: Floats,
     target: Ints,
     n_orders: Ints,
     first_at: Ints,
@@ -82,6 +84,8 @@ def _fill_chance(
         if r >= 0:
             c = customer[r]
             t = target[r]
+            step, share = place_of(last_at[r], as_of)
+            low = soon[t, step]
             pair = pair_features(
                 n_orders[r],
                 first_at[r],
@@ -91,6 +95,7 @@ def _fill_chance(
                 typical[t],
                 usual[t],
                 customers[c, loyalty],
+                low + share * (soon[t, step + 1] - low),
             )
             base = offset[t] + added(0.0, customer_weights, customers[c])
             chance[i] = chance_of(added(base, weights, pair))
@@ -115,7 +120,7 @@ def _fill_decisions(
 
 
 fill_due = compiled(_fill_due, uses=(due_at,))
-fill_chance = compiled(_fill_chance, uses=(pair_features, added, chance_of))
+fill_chance = compiled(_fill_chance, uses=(pair_features, place_of, added, chance_of))
 fill_decisions = compiled(_fill_decisions, uses=(combine, basis_level))
 
 
@@ -219,6 +224,7 @@ class ManyCustomers:
             terms.offset,
             terms.typical,
             terms.usual_quantity,
+            terms.soon,
             table.target,
             table.n_orders,
             table.first_at,
