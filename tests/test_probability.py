@@ -13,25 +13,29 @@ from personalize.config import EngineConfig
 from personalize.purchases import Occasion
 from personalize.repurchase import (
     CUSTOMER_FEATURES,
+    EDGES,
     FEATURES,
     LOYALTY,
     PAIR_FEATURES,
     TARGET_FEATURES,
+    Curves,
     Habits,
     Level,
     Logistic,
     added,
     chance_of,
+    curve_odds,
     customer_features,
     earlier_habits,
     fit_curves,
     fit_logistic,
     pair_features,
+    place_of,
     probability,
     target_features,
 )
 from personalize.repurchase.drift import level_now
-from personalize.repurchase.features import features_of, fill_features
+from personalize.repurchase.features import GRID, features_of, fill_features
 from personalize.repurchase.habits import fill_customers, fill_habits
 from personalize.repurchase.probability import NOTHING_LEARNED, earlier_cutoffs
 from personalize.times import DAY
@@ -83,7 +87,7 @@ def test_features_of_a_customer() -> None:
 
 def test_features_of_a_regular_purchase() -> None:
     """Bought on days 10, 40 and 70, six units, asked about on day 100; one unit is usual."""
-    found = pair_features(3, 10 * DAY, 70 * DAY, 6, 100 * DAY, 999.0, 1.0, 0.5)
+    found = pair_features(3, 10 * DAY, 70 * DAY, 6, 100 * DAY, 999.0, 1.0, 0.5, -2.0)
     log = math.log
     expected = (
         log(3),
@@ -93,6 +97,7 @@ def test_features_of_a_regular_purchase() -> None:
         log(2),
         log(91),
         0.0,
+        -2.0,
     )
     assert found == pytest.approx(expected)
     assert len(found) == len(PAIR_FEATURES)
@@ -100,7 +105,7 @@ def test_features_of_a_regular_purchase() -> None:
 
 def test_features_of_a_single_purchase() -> None:
     """Bought once: the thing's typical gap takes the place of the own one."""
-    found = pair_features(1, 10 * DAY, 10 * DAY, 1, 20 * DAY, 30.0, 4.0, 0.5)
+    found = pair_features(1, 10 * DAY, 10 * DAY, 1, 20 * DAY, 30.0, 4.0, 0.5, 0.0)
     overdue = math.log(11) - math.log(31)
     assert found[2:4] == pytest.approx((overdue, overdue**2))
     assert found[4] == pytest.approx(-math.log(4))
@@ -111,12 +116,12 @@ def test_features_of_a_single_purchase() -> None:
 @pytest.mark.parametrize("gap", [3650.0, 1e9, math.inf])
 def test_typical_gaps_end_after_ten_years(gap: float) -> None:
     """What is never bought again counts as every ten years."""
-    assert pair_features(1, 0, 0, 1, 0, gap, 1.0, 0.0)[2] == -math.log1p(3650)
+    assert pair_features(1, 0, 0, 1, 0, gap, 1.0, 0.0, 0.0)[2] == -math.log1p(3650)
 
 
 def test_a_purchase_after_the_question_is_now() -> None:
     """An order dated ahead by a wrong clock is as good as now: no logarithm of the negative."""
-    found = pair_features(1, 9 * DAY, 9 * DAY, 1, 2 * DAY, 5.0, 1.0, 0.0)
+    found = pair_features(1, 9 * DAY, 9 * DAY, 1, 2 * DAY, 5.0, 1.0, 0.0, 0.0)
     assert (found[1], found[5]) == (0, 0)
     assert customer_features(1, 1, 9 * DAY, 2 * DAY, 1, 1, 0)[1] == 0
 
@@ -138,6 +143,35 @@ def test_habits_by_hand() -> None:
     assert not found[1].any()
     before = early.features(level.orders, 64 * DAY, 5 * DAY)
     assert before[2] == pytest.approx(customer_features(1, 0, DAY, 64 * DAY, 1, 1, 0))
+
+
+def test_odds_of_a_curve_by_hand() -> None:
+    """Half buy again between days 30 and 32: certain odds before, none after."""
+    again = np.zeros((1, len(EDGES) - 1), dtype=np.float32)
+    again[0, 19:] = 0.5  # bin 19 is [30, 32)
+    nothing = np.zeros(1, dtype=np.float32)
+    curves = Curves(again, nothing, nothing.astype(np.int8), nothing, nothing, 0, 0)
+    odds = curve_odds(curves, 30.0)
+    assert odds.shape == (1, GRID + 1)
+    days = np.expm1(np.arange(GRID + 1) * 0.1845)
+    # From day 0 to 30 nobody has bought; from day 2 to 30 all have within the horizon: one half.
+    np.testing.assert_allclose(odds[0, days < 1e-9], math.log(0.001 / 0.999))
+    np.testing.assert_allclose(odds[0, (days > 2) & (days < 30)], 0, atol=1e-6)
+    np.testing.assert_allclose(odds[0, days > 32], math.log(0.001 / 0.999))
+    # In between, in proportion: 0.25 of all by day 31.
+    (between,) = np.flatnonzero((days > 0.5) & (days < 1))
+    share = 0.5 * days[between] / 2
+    assert odds[0, between] == pytest.approx(math.log(share / (1 - share)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("days", "step", "share"), [(0, 0, 0), (math.expm1(0.1845 * 3.25), 3, 0.25), (9999, 31, 1)]
+)
+def test_places_on_the_grid(days: float, step: int, share: float) -> None:
+    """The grid is even in log(1 + days); beyond a year, its end."""
+    found = place_of(0, round(days * DAY))
+    assert found == (step, pytest.approx(share, abs=1e-6))
+    assert place_of(DAY, 0) == (0, 0)
 
 
 def test_features_of_the_thing() -> None:
@@ -190,11 +224,18 @@ def test_rows_of_features() -> None:
     curves = fit_curves(level, as_of, EngineConfig())
     targets = target_features(level, as_of, curves)
     customers = Habits.of(level.occasions, 8).features(level.orders, as_of)
-    found = features_of(owned, customers, as_of, curves, targets)
+    found = features_of(owned, customers, as_of, curves, targets, 30.0)
     assert found.shape == (3, len(FEATURES))
     gap, usual = float(curves.gaps(0.5)[0]), float(curves.usual_quantity[0])
-    first = pair_features(1, 10 * DAY, 10 * DAY, 1, as_of, gap, usual, 0.0)
-    last = pair_features(2, 20 * DAY, 50 * DAY, 2, as_of, gap, usual, math.log(2))
+    odds = curve_odds(curves, 30.0)
+
+    def soon(target: int, last: int) -> float:
+        step, share = place_of(last * DAY, as_of)
+        low: float = odds[target, step]
+        return low + share * (odds[target, step + 1] - low)
+
+    first = pair_features(1, 10 * DAY, 10 * DAY, 1, as_of, gap, usual, 0.0, soon(0, 10))
+    last = pair_features(2, 20 * DAY, 50 * DAY, 2, as_of, gap, usual, math.log(2), soon(1, 50))
     np.testing.assert_array_equal(found[0], [*customers[4], *first, *targets[0]])
     np.testing.assert_array_equal(found[2], [*customers[7], *last, *targets[1]])
 
@@ -219,13 +260,13 @@ def test_the_chance_is_one(odds: float, chance: float) -> None:
 
 def test_nothing_learned_is_not_a_number() -> None:
     """Without anything to learn from there is no chance to tell, from either form."""
-    assert math.isnan(chance_of(added(math.nan, NOTHING_LEARNED.pair, (1.0,) * 7)))
+    assert math.isnan(chance_of(added(math.nan, NOTHING_LEARNED.pair, (1.0,) * 8)))
     assert np.isnan(NOTHING_LEARNED.offsets(np.zeros((2, len(TARGET_FEATURES))))).all()
 
 
 def test_offsets_by_hand() -> None:
     """A thing adds its features times their weights to the intercept."""
-    nothing = (0.0,) * 7
+    nothing = (0.0,) * 8
     weights = Logistic(0.5, nothing, nothing, (1.0, 2.0, 4.0))
     targets = np.array([[1.0, 1.0, 1.0], [0.0, -1.0, 0.25]])
     assert weights.offsets(targets).tolist() == [7.5, -0.5]
@@ -348,7 +389,7 @@ def test_who_comes_monthly_is_told_from_who_never_does() -> None:
     targets = target_features(level, as_of * DAY, curves)
     customers = Habits.of(level.occasions, 160).features(level.orders, as_of * DAY)
     owned = level.occasions.owned()
-    x = features_of(owned, customers, as_of * DAY, curves, targets)
+    x = features_of(owned, customers, as_of * DAY, curves, targets, 30.0)
     z = learned.intercept + x @ np.array([*learned.customer, *learned.pair, *learned.target])
     chance = 1 / (1 + np.exp(-z))
     assert chance[owned.n_orders == 10].min() > 0.9
@@ -401,9 +442,10 @@ def test_compiled_features_are_the_plain_ones(
     n, first, span, units, typical, usual, loyalty = (
         np.array(column) for column in zip(*rows, strict=True)
     )
+    odds, target = np.linspace(-3, 3, 2 * GRID + 2).reshape(2, GRID + 1), np.arange(len(n)) % 2
     fast, plain = (np.empty((len(rows), len(PAIR_FEATURES))) for _ in range(2))
     for fill, out in ((fill_features, fast), (fill_features.py, plain)):
-        fill(out, n, first, first + span, units, as_of, typical, usual, loyalty)
+        fill(out, n, first, first + span, units, as_of, typical, usual, loyalty, odds, target)
     np.testing.assert_array_equal(fast, plain)
 
 

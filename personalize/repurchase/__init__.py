@@ -25,8 +25,10 @@ from personalize.repurchase.features import (
     PAIR_FEATURES,
     RECENT_DAYS,
     TARGET_FEATURES,
+    curve_odds,
     customer_features,
     pair_features,
+    place_of,
     target_features,
 )
 from personalize.repurchase.habits import Habits
@@ -59,10 +61,12 @@ __all__ = [
     "Logistic",
     "added",
     "chance_of",
+    "curve_odds",
     "customer_features",
     "earlier_habits",
     "fit_curves",
     "fit_logistic",
     "pair_features",
+    "place_of",
     "target_features",
 ]

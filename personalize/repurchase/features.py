@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from personalize.compiled import compiled
 from personalize.purchases import OwnedTable
-from personalize.repurchase.curves import Curves, Floats, Level
+from personalize.repurchase.curves import EDGES, Curves, Floats, Level
 from personalize.times import DAY
 
 CUSTOMER_FEATURES: Final = (
@@ -34,6 +34,7 @@ PAIR_FEATURES: Final = (
     "log units of a purchase, to the usual",
     "log days since the first purchase",
     "how overdue times log purchases of one product",
+    "log odds of its curve for the horizon",
 )
 TARGET_FEATURES: Final = (
     "the thing's repeat log odds",
@@ -46,6 +47,11 @@ N_PAIR: Final = len(PAIR_FEATURES)
 LOYALTY: Final = 4
 """Place among `CUSTOMER_FEATURES` of what the last of `PAIR_FEATURES` is multiplied with."""
 RECENT_DAYS: Final = 60
+GRID: Final = 32
+"""Steps of a curve's log odds over log(1 + days since), from today to a year."""
+_STEP: Final = 0.1845
+"""log(1 + 365) / GRID, rounded up."""
+_LEAST: Final = 0.001
 
 Ints = NDArray[np.int64]
 
@@ -93,7 +99,8 @@ def pair_features(
     typical_gap: float,
     usual_quantity: float,
     loyalty: float,
-) -> tuple[float, float, float, float, float, float, float]:
+    soon: float,
+) -> tuple[float, float, float, float, float, float, float, float]:
     """Return what a customer's purchases of one thing say, in the order of `PAIR_FEATURES`.
 
     Parameters
@@ -107,6 +114,8 @@ def pair_features(
         Of one purchase of the thing by anybody.
     loyalty : float
         Number `LOYALTY` of the customer's features.
+    soon : float, log odds
+        Of the thing's curve, at the place that `place_of` says.
     """
     day = 86_400_000_000.0
     since = math.log1p(max(as_of - last_at, 0) / day)
@@ -120,7 +129,39 @@ def pair_features(
         math.log(total_quantity / n_orders / max(usual_quantity, 1.0)),
         math.log1p(max(as_of - first_at, 0) / day),
         overdue * loyalty,
+        soon,
     )
+
+
+def place_of(last_at: int, as_of: int) -> tuple[int, float]:
+    """Return the step of the grid that the days since lie in, and how far into it they are."""
+    place = math.log1p(max(as_of - last_at, 0) / 86_400_000_000.0) / _STEP
+    step = int(min(place, GRID - 1.0))
+    return step, min(place - step, 1.0)
+
+
+def curve_odds(curves: Curves, horizon_days: float) -> Floats:
+    """Return the log odds that each curve gives for the next `horizon_days`.
+
+    Returns
+    -------
+    float64, shape (n_rows, GRID + 1)
+        After `GRID` even steps of log(1 + days) without a purchase, from none to a year;
+        chances are kept between 0.001 and 0.999.
+    """
+    days = np.expm1(np.arange(GRID + 1) * _STEP)
+    edges = np.arange(len(EDGES), dtype=np.float64)
+    again = np.hstack([np.zeros((len(curves.upper), 1)), curves.bought_again])
+
+    def bought_by(when: Floats) -> Floats:
+        column = np.interp(when, EDGES, edges)
+        low = np.minimum(column.astype(np.int64), len(EDGES) - 2)
+        share = column - low
+        return np.asarray(again[:, low] * (1.0 - share) + again[:, low + 1] * share)
+
+    now, then = bought_by(days), bought_by(days + horizon_days)
+    chance = np.clip((then - now) / np.maximum(1.0 - now, 1e-9), _LEAST, 1.0 - _LEAST)
+    return np.asarray(np.log(chance / (1.0 - chance)), dtype=np.float64)
 
 
 def _fill_features(
@@ -133,8 +174,12 @@ def _fill_features(
     typical_gap: Floats,
     usual_quantity: Floats,
     loyalty: Floats,
+    odds: Floats,
+    target: Ints,
 ) -> None:
     for i in range(len(out)):
+        step, share = place_of(last_at[i], as_of)
+        low = odds[target[i], step]
         row = pair_features(
             n_orders[i],
             first_at[i],
@@ -144,12 +189,13 @@ def _fill_features(
             typical_gap[i],
             usual_quantity[i],
             loyalty[i],
+            low + share * (odds[target[i], step + 1] - low),
         )
-        for j in range(7):
+        for j in range(8):
             out[i, j] = row[j]
 
 
-fill_features = compiled(_fill_features, uses=(pair_features,))
+fill_features = compiled(_fill_features, uses=(pair_features, place_of))
 
 
 def target_features(level: Level, as_of: int, curves: Curves) -> Floats:
@@ -197,6 +243,7 @@ def features_of(
     as_of: int,
     curves: Curves,
     targets: Floats,
+    horizon_days: float,
 ) -> Floats:
     """Return the features of each row of `owned`, shape (n_rows, len(FEATURES)).
 
@@ -208,6 +255,7 @@ def features_of(
     as_of : int, microseconds UTC
     curves : Curves
     targets : float64, shape (n_rows of curves, len(TARGET_FEATURES))
+    horizon_days : float
     """
     out = np.empty((len(owned), N_PAIR))
     theirs = customers[owned.customer]
@@ -221,5 +269,7 @@ def features_of(
         curves.gaps(0.5)[owned.target],
         curves.usual_quantity[owned.target].astype(np.float64),
         np.ascontiguousarray(theirs[:, LOYALTY]),
+        curve_odds(curves, horizon_days),
+        owned.target,
     )
     return np.hstack([theirs, out, targets[owned.target]])

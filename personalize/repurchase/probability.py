@@ -29,9 +29,9 @@ from personalize.times import DAY
 
 
 def added(base: float, weights: Sequence[float] | Floats, values: Sequence[float]) -> float:
-    """Return `base` plus each of seven values times its weight, summed from left to right."""
+    """Return `base` plus each value times its weight, summed from left to right."""
     total = base
-    for i in range(7):
+    for i in range(len(weights)):
         total += weights[i] * values[i]
     return total
 
@@ -124,7 +124,7 @@ def _window(
     curves = fit_curves(known, cutoff, config)
     customers = habits.features(level.orders, cutoff, before=cutoff)
     targets = target_features(known, cutoff, curves)
-    x = features_of(owned, customers, cutoff, curves, targets)
+    x = features_of(owned, customers, cutoff, curves, targets, config.repurchase_horizon_days)
     return _Window(x, np.isin(keys, again), (cutoff - _start(level)) / DAY)
 
 

@@ -20,6 +20,7 @@ from personalize.repurchase import (
     added,
     chance_of,
     pair_features,
+    place_of,
 )
 from personalize.suppression.rule import basis_level, combine, due_at
 from personalize.suppression.terms import Floats, Ints, Rules, Terms
@@ -70,6 +71,7 @@ def _fill_chance(
     offset: Floats,
     typical: Floats,
     usual: Floats,
+    soon: Floats,
     target: Ints,
     n_orders: Ints,
     first_at: Ints,
@@ -83,6 +85,8 @@ def _fill_chance(
         if r >= 0:
             c = customer[r]
             t = target[r]
+            step, share = place_of(last_at[r], as_of)
+            low = soon[t, step]
             pair = pair_features(
                 n_orders[r],
                 first_at[r],
@@ -92,6 +96,7 @@ def _fill_chance(
                 typical[t],
                 usual[t],
                 customers[c, loyalty],
+                low + share * (soon[t, step + 1] - low),
             )
             base = offset[t] + added(0.0, customer_weights, customers[c])
             chance[i] = chance_of(added(base, weights, pair))
@@ -126,7 +131,7 @@ def _put_times(out: Ints, column: int, rows: Ints, since: Ints, until: Ints) -> 
 
 put_times = compiled(_put_times)
 fill_due = compiled(_fill_due, uses=(due_at,))
-fill_chance = compiled(_fill_chance, uses=(pair_features, added, chance_of))
+fill_chance = compiled(_fill_chance, uses=(pair_features, place_of, added, chance_of))
 fill_decisions = compiled(_fill_decisions, uses=(combine, basis_level))
 
 
@@ -234,6 +239,7 @@ class ManyCustomers:
             terms.offset,
             terms.typical,
             terms.usual_quantity,
+            terms.soon,
             table.target,
             table.n_orders,
             table.first_at,

@@ -17,6 +17,7 @@ from personalize.repurchase import (
     chance_of,
     customer_features,
     pair_features,
+    place_of,
 )
 from personalize.suppression.rule import REASONS, SCOPES, basis_level, combine, due_at
 from personalize.suppression.terms import Rules, Terms
@@ -161,6 +162,8 @@ class CustomerScopes:
     ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the features of the customer, and of what they own of one thing."""
         customer, terms = self.customer(as_of), self.rules.levels[level]
+        step, share = place_of(owned.last_at, as_of)
+        low = terms.soon.item(num, step)
         pair = pair_features(
             owned.n_orders,
             owned.first_at,
@@ -170,6 +173,7 @@ class CustomerScopes:
             terms.typical.item(num),
             terms.usual_quantity.item(num),
             customer[LOYALTY],
+            low + share * (terms.soon.item(num, step + 1) - low),
         )
         return customer, pair
 
