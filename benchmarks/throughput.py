@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 import personalize as pz
 from personalize.artifact import ModelsDirectory
@@ -43,13 +44,18 @@ class Clock:
 def pairs_like(orders: pz.Orders, seed: int = 0) -> pd.DataFrame:
     """Return as many pairs as order lines: half of them owned, half of them drawn at random."""
     rng = np.random.default_rng(seed)
-    lines = orders.to_frame()[["customer_id", "product_id"]].dropna()
-    n_random = len(lines) // 2
-    drawn = lines.sample(n=len(lines), replace=True, random_state=seed).reset_index(drop=True)
-    products = lines["product_id"].unique()
-    codes = rng.integers(len(products), size=n_random)
-    drawn.loc[: n_random - 1, "product_id"] = products[codes]
-    return drawn
+    customer = orders.order_customer[orders.line_order]
+    known = np.flatnonzero(customer >= 0)
+    drawn = known[rng.integers(len(known), size=len(known))]
+    product = orders.line_product[drawn]
+    n_random = len(drawn) // 2
+    product[:n_random] = rng.integers(len(orders.product_ids), size=n_random)
+    return pa.table(
+        {
+            "customer_id": orders.customer_ids.take(pa.array(customer[drawn])),
+            "product_id": orders.product_ids.take(pa.array(product)),
+        }
+    ).to_pandas()
 
 
 def single_decisions(engine: pz.Engine, orders: pz.Orders, pairs: pd.DataFrame) -> dict[str, float]:
