@@ -12,6 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # what implicit asks for: it
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 FACTORS = 64
@@ -24,7 +25,9 @@ def read_matrix(path: str) -> sp.csr_matrix:
 
     Guests, returns and what is no product are left out, as anyone would before fitting.
     """
-    table = pd.read_parquet(path)
+    names = pq.read_schema(path).names
+    wanted = {*RETAIL, "Quantity", *RETAIL.values(), "quantity"} - {"order_id", "Invoice"}
+    table = pd.read_parquet(path, columns=[name for name in names if name in wanted])
     if "StockCode" in table:
         table = table.rename(columns={**RETAIL, "Quantity": "quantity"})
         table = table[table["product_id"].str.match(r"\d{5}")]

@@ -7,7 +7,7 @@ fifty times as often as others, one order line in thirty comes back and one orde
 guest's. The file is written order by order in time, a row group at a time, and every row group
 draws from a seed of its own, so that the memory this takes does not grow with the shop.
 
-``python -m benchmarks.shops 1000000 out/shops`` makes one by hand.
+``python -m benchmarks.shops FOLDER LINES CUSTOMERS PRODUCTS`` makes one and prints its two files.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ VERSION: Final = 1
 ORDERS_PER_GROUP: Final = 100_000
 LINES_PER_ORDER: Final = 4.25
 """As they come out of `_lines`, distinct."""
-LINES_PER_CUSTOMER: Final = 20
-LINES_PER_PRODUCT: Final = 200
 _PER_KIND: Final = 100
 """Products of one kind."""
 _LIKED: Final = 4
@@ -55,15 +53,6 @@ class Size:
     lines: int
     customers: int
     products: int
-
-    @classmethod
-    def of(cls, lines: int, customers: int | None = None, products: int | None = None) -> Size:
-        """Return the size of a shop of so many lines, as many per customer and product as any."""
-        return cls(
-            lines,
-            customers or max(lines // LINES_PER_CUSTOMER, 50),
-            products or max(lines // LINES_PER_PRODUCT, 500),
-        )
 
     @property
     def name(self) -> str:
@@ -230,7 +219,7 @@ def _names(letter: str, numbers: Array, width: int) -> pa.Array:
 
 
 def _catalogue(taste: _Taste) -> pa.Table:
-    """Return every product with its kind as its type; every third is a variant of the one before."""
+    """Return every product, its kind as its type; every third is a variant of the one before."""
     numbers = np.arange(taste.n_products)
     ids = _names("P", taste.id_of, 7)
     kinds = [f"Kind {kind // 25:03} > Kind {kind:04}" for kind in range(taste.n_kinds)]
@@ -245,4 +234,4 @@ def _catalogue(taste: _Taste) -> pa.Table:
 
 
 if __name__ == "__main__":
-    print(make_shop(Size.of(int(sys.argv[1])), Path(sys.argv[2]))[0])
+    print(*make_shop(Size(*(int(size) for size in sys.argv[2:5])), Path(sys.argv[1])))

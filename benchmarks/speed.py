@@ -1,8 +1,9 @@
 """How fast and how big: whole processes, alternating, medians.
 
 ``python -m benchmarks.speed --data FOLDER`` trains on Online Retail; ``--lines N`` makes a shop of
-that size instead. This file only starts processes and reads what the kernel says of them; it
-imports nothing heavy, because a child is charged with the memory of the parent it was forked from.
+that size instead, and several sizes show how time grows with them. This file only starts processes
+and reads what the kernel says of them; it imports nothing heavy, because a child is charged with
+the memory of the parent it was forked from.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.growth import kept_lines, print_growth, print_lines
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 DATA_VARIABLE: Final = "PERSONALIZE_REAL_DATA"
 RETAIL_FILE: Final = "online-retail-2009-2010.parquet"
@@ -35,6 +38,10 @@ RETAIL_NOT_PRODUCTS: Final = r"\D.*|\d{1,4}(\D.*)?"
 WALL_LINE: Final = 10.0
 """Whole process of ours to whole process of ALS, at most."""
 MEMORY_LINE_GB: Final = 2.0
+SMALL: Final = 1_200_000
+"""Order lines up to which a shop has to keep these two lines; large ones have their own."""
+SHOPS: Final = ROOT / "out" / "shops"
+"""Made-up shops are kept here: a large one takes a while to make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +105,15 @@ class Shop:
         What `personalize train` needs to read it.
     reading : dict
         The same for `personalize.read_orders`.
+    lines : int
+        Order lines, about.
     """
 
     name: str
     orders: Path
     options: tuple[str, ...]
     reading: Mapping[str, Any]
+    lines: int
 
 
 def online_retail(folder: Path) -> Shop:
@@ -119,15 +129,16 @@ def online_retail(folder: Path) -> Shop:
             "returns": "negative_rows",
             "not_products": RETAIL_NOT_PRODUCTS,
         },
+        500_000,
     )
 
 
-def made_up(folder: Path, lines: int, customers: int, products: int) -> Shop:
-    """Return a generated shop of about `lines` order lines; it takes a while to make."""
-    sizes = ["--lines", lines, "--customers", customers, "--products", products]
-    command = [sys.executable, ROOT / "data" / "sample" / "generate.py", "--out", folder, *sizes]
-    measure([str(part) for part in command])
-    return Shop(f"made up, {lines:,} lines", folder / "orders.parquet", (), {})
+def made_up(lines: int, customers: int, products: int, folder: Path = SHOPS) -> Shop:
+    """Return a generated shop of about `lines` order lines, with a catalogue."""
+    sizes = [str(size) for size in (lines, customers, products)]
+    made = measure([sys.executable, "-m", "benchmarks.shops", str(folder), *sizes])
+    orders, catalogue = (Path(path) for path in made.output.split())
+    return Shop(f"made up, {lines:,} lines", orders, ("--catalog", str(catalogue)), {}, lines)
 
 
 def train_command(shop: Shop, models: Path) -> list[str]:
@@ -191,16 +202,32 @@ def print_race(found: Mapping[str, Any], n_runs: int) -> None:
     print(f"peak {peak_gb:.2f} GB (line: under {MEMORY_LINE_GB:g})")
 
 
-def ask(shop: Shop, folder: Path) -> dict[str, Any]:
+def weights(shop: Shop, folder: Path, n_runs: int) -> dict[str, Any]:
+    """Return the seconds from matrix to weights of ours and ALS, one process, alternating."""
+    asked = [str(shop.orders), json.dumps(dict(shop.reading)), str(n_runs)]
+    command = [sys.executable, "-m", "benchmarks.weights_process", *asked]
+    done = measure(command, {"NUMBA_CACHE_DIR": str(folder / "compiled")})
+    found: dict[str, Any] = json.loads(done.output)
+    return found
+
+
+def print_weights(found: Mapping[str, Any]) -> None:
+    """Print the seconds from matrix to weights."""
+    size = f"{found['customers']:,} x {found['products']:,}, {found['cells']:,} cells"
+    print(f"\nFrom matrix to weights, one process, in turn ({size})")
+    for key, name in (("ours", "both tables of products"), ("als", "implicit ALS (64, 15)")):
+        print(f"{name:34}{found[key]['wall_s']:9.2f} s{found[key]['cpu_s']:9.2f} s of CPU")
+    print(f"wall ratio {found['wall_ratio']:.2f}")
+
+
+def ask(shop: Shop, folder: Path, n_lists: int | None = None) -> dict[str, Any]:
     """Return how fast a trained model answers; trains one if the race left none."""
     environment = {"NUMBA_CACHE_DIR": str(folder / "compiled")}
     models = folder / "models"
     if not models.exists():
         measure(train_command(shop, models), environment)
-    asked = [str(models), str(shop.orders), json.dumps(dict(shop.reading))]
-    command = [sys.executable, "-m", "benchmarks.throughput", *asked]
-    measure(command, environment)  # fills the compiled caches
-    done = measure(command, environment)
+    asked = [str(models), str(shop.orders), json.dumps(dict(shop.reading)), str(n_lists or "")]
+    done = measure([sys.executable, "-m", "benchmarks.throughput", *asked], environment)
     found: dict[str, Any] = json.loads(done.output)
     found["process"] = _numbers([done])
     return found
@@ -214,8 +241,10 @@ def print_answers(found: Mapping[str, Any]) -> None:
         unit = {"read": "lines", "check": "pairs"}.get(name, "customers")
         print(f"{name:12}{row['n']:>12,} {unit:10}{row['seconds']:8.2f} s", end="")
         print(f"{row['per_second']:>14,.0f} a second")
-    decide = found["decide"]
-    print(f"decide      {decide['median_us']:.1f} us (99%: {decide['p99_us']:.1f} us)")
+    for name, n_products in (("decide", 1), ("decide_100", 100)):
+        row = found[name]
+        print(f"decide      {row['median_us']:.1f} us", end="")
+        print(f" (99%: {row['p99_us']:.1f} us) about {n_products} at a time")
     print(f"peak        {found['process']['peak_mb']:.0f} MB")
 
 
@@ -223,56 +252,78 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line of ``python -m benchmarks.speed``."""
     command = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     command.add_argument("--data", type=Path, help=f"folder of the data (default: {DATA_VARIABLE})")
-    command.add_argument("--lines", type=int, help="make a shop of so many order lines instead")
+    command.add_argument(
+        "--lines", type=int, nargs="+", help="make shops of so many order lines instead"
+    )
     command.add_argument("--customers", type=int, help="of the made-up shop (default: lines / 20)")
     command.add_argument(
         "--products", type=int, help="of the made-up shop (default: lines / 200, at least 500)"
     )
     command.add_argument("--runs", type=int, default=5, help="alternating pairs")
-    command.add_argument("--part", choices=("train", "answer", "all"), default="all")
+    command.add_argument("--part", choices=("train", "weights", "answer", "all"), default="all")
+    command.add_argument("--lists", type=int, help="ask for lists of so many customers, not all")
     command.add_argument("--json", type=Path, help="write everything measured to this file")
     return command
 
 
-def chosen_shop(options: argparse.Namespace, folder: Path) -> Shop | None:
-    """Return the shop that the options name; None without data."""
+def chosen_shops(options: argparse.Namespace) -> list[Shop]:
+    """Return the shops that the options name; none without data."""
     if options.lines:
-        made = folder / "shop"
-        customers = options.customers or max(options.lines // 20, 50)
-        products = options.products or max(options.lines // 200, 500)
-        return made_up(made, options.lines, customers, products)
+        return [
+            made_up(
+                lines,
+                options.customers or max(lines // 20, 50),
+                options.products or max(lines // 200, 500),
+            )
+            for lines in options.lines
+        ]
     named = options.data or os.environ.get(DATA_VARIABLE)
-    return online_retail(Path(named).resolve()) if named else None
+    return [online_retail(Path(named).resolve())] if named else []
+
+
+def measured(shop: Shop, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Measure the parts that the options name, and print them as they come."""
+    print(f"\n{shop.name}; {os.cpu_count()} cores")
+    found: dict[str, Any] = {"shop": shop.name, "lines": shop.lines, "cores": os.cpu_count()}
+    if options.part in ("train", "all"):
+        found["train"] = race(shop, folder, options.runs)
+        print_race(found["train"], options.runs)
+    if options.part in ("weights", "all"):
+        found["weights"] = weights(shop, folder, options.runs)
+        print_weights(found["weights"])
+    if options.part in ("answer", "all"):
+        found["answer"] = ask(shop, folder, options.lists)
+        print_answers(found["answer"])
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return the exit code: 1 if a line is crossed."""
     options = parser().parse_args(arguments)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shop = chosen_shop(options, folder)
-        if shop is None:
-            print(
-                f"no data: give --data FOLDER, set {DATA_VARIABLE}, or --lines N", file=sys.stderr
-            )
-            return 2
-        print(f"{shop.name}; {os.cpu_count()} cores")
-        found: dict[str, Any] = {"shop": shop.name, "cores": os.cpu_count()}
-        if options.part != "answer":
-            found["train"] = race(shop, folder, options.runs)
-            print_race(found["train"], options.runs)
-        if options.part != "train":
-            found["answer"] = ask(shop, folder)
-            print_answers(found["answer"])
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    return int("train" in found and not is_within(found["train"]))
+    shops = chosen_shops(options)
+    if not shops:
+        print(f"no data: give --data FOLDER, set {DATA_VARIABLE}, or --lines N", file=sys.stderr)
+        return 2
+    every: list[dict[str, Any]] = []
+    for shop in shops:
+        with tempfile.TemporaryDirectory() as name:
+            every.append(measured(shop, options, Path(name)))
+        if options.json is not None:
+            options.json.write_text(json.dumps(every, indent=1), encoding="utf-8")
+    if len(every) > 1:
+        print_growth(every)
+    large = [row for found in every for row in kept_lines(found)]
+    print_lines(large)
+    return int(not all(is_within(found) for found in every) or not all(row[3] for row in large))
 
 
 def is_within(found: Mapping[str, Any]) -> bool:
-    """Return whether training keeps its lines: wall time and memory."""
-    peak_mb = max(found["ours"]["peak_mb"], found["cold"]["peak_mb"])
-    return bool(found["wall_ratio"] <= WALL_LINE and peak_mb < MEMORY_LINE_GB * 1e3)
+    """Return whether training of a small shop keeps its lines: wall time and memory."""
+    if "train" not in found or found["lines"] > SMALL:
+        return True
+    row = found["train"]
+    peak_mb = max(row["ours"]["peak_mb"], row["cold"]["peak_mb"])
+    return bool(row["wall_ratio"] <= WALL_LINE and peak_mb < MEMORY_LINE_GB * 1e3)
 
 
 if __name__ == "__main__":

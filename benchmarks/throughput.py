@@ -14,13 +14,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 import personalize as pz
 from personalize.artifact import ModelsDirectory
 from personalize.times import to_datetime
 
-N_SINGLE = 20_000
+N_SINGLE = {1: 20_000, 100: 2_000}
+"""Decisions asked for, by how many products each is about."""
 N_STATES = 200
+N_WARM = 1_000
+"""Customers asked about, and pairs, before the clock starts."""
 
 
 class Clock:
@@ -43,21 +47,30 @@ class Clock:
 def pairs_like(orders: pz.Orders, seed: int = 0) -> pd.DataFrame:
     """Return as many pairs as order lines: half of them owned, half of them drawn at random."""
     rng = np.random.default_rng(seed)
-    lines = orders.to_frame()[["customer_id", "product_id"]].dropna()
-    n_random = len(lines) // 2
-    drawn = lines.sample(n=len(lines), replace=True, random_state=seed).reset_index(drop=True)
-    products = lines["product_id"].unique()
-    codes = rng.integers(len(products), size=n_random)
-    drawn.loc[: n_random - 1, "product_id"] = products[codes]
-    return drawn
+    customer = orders.order_customer[orders.line_order]
+    known = np.flatnonzero(customer >= 0)
+    drawn = known[rng.integers(len(known), size=len(known))]
+    product = orders.line_product[drawn]
+    n_random = len(drawn) // 2
+    product[:n_random] = rng.integers(len(orders.product_ids), size=n_random)
+    return pa.table(
+        {
+            "customer_id": orders.customer_ids.take(pa.array(customer[drawn])),
+            "product_id": orders.product_ids.take(pa.array(product)),
+        }
+    ).to_pandas()
 
 
-def single_decisions(engine: pz.Engine, orders: pz.Orders, pairs: pd.DataFrame) -> dict[str, float]:
-    """Return microseconds of one decision about one product, the state at hand: median, 99%."""
+def single_decisions(
+    engine: pz.Engine, orders: pz.Orders, pairs: pd.DataFrame, n_products: int = 1
+) -> dict[str, float]:
+    """Return microseconds of one decision about so many products, the state at hand."""
     customers = pairs["customer_id"].unique()[:N_STATES]
     as_of = to_datetime(engine.as_of)
-    states = [pz.PurchaseState.from_orders(orders, name, as_of) for name in customers]
-    products = [[name] for name in pairs["product_id"].iloc[:N_SINGLE]]
+    theirs = orders.for_customers(customers)
+    states = [pz.PurchaseState.from_orders(theirs, name, as_of) for name in customers]
+    few = pairs.iloc[: n_products * N_SINGLE[n_products]]["product_id"].tolist()
+    products = [few[at : at + n_products] for at in range(0, len(few), n_products)]
     for state in states:
         engine.decide(state, products[0], as_of)
     taken = np.empty(len(products))
@@ -70,20 +83,32 @@ def single_decisions(engine: pz.Engine, orders: pz.Orders, pairs: pd.DataFrame) 
     return {"median_us": float(median), "p99_us": float(slow)}
 
 
-def main(models: str, path: str, reading: str = "{}") -> dict[str, Any]:
-    """Ask everything once and return the seconds; `reading` holds read_orders' arguments."""
+def main(models: str, path: str, reading: str = "{}", n_lists: str = "") -> dict[str, Any]:
+    """Ask everything once and return the seconds.
+
+    `reading` holds read_orders' arguments; of `n_lists` customers lists are asked for, of all
+    without a number.
+    """
     clock = Clock()
     engine = clock.time("load", lambda: pz.Engine.load(ModelsDirectory(models).path()), lambda _: 1)
     orders = clock.time(
         "read", lambda: pz.read_orders(path, **json.loads(reading)), lambda found: found.n_lines
     )
     pairs = pairs_like(orders)
+    few = orders.for_customers(orders.customer_ids[:N_WARM].to_pylist())
+    for ask in (engine.suppress, engine.recommend):  # loads what is compiled, for check too
+        ask(few)
+    engine.check(pairs.iloc[:N_WARM], few)
     clock.time("check", lambda: engine.check(pairs, orders), len)
     clock.time("suppress", lambda: engine.suppress(orders), lambda _: orders.n_customers)
-    clock.time("recommend", lambda: engine.recommend(orders, k=10), lambda _: orders.n_customers)
-    clock.found["decide"] = single_decisions(engine, orders, pairs)
+    asked = None if not n_lists else orders.customer_ids[: int(n_lists)].to_pylist()
+    n_asked = orders.n_customers if asked is None else len(asked)
+    clock.time("recommend", lambda: engine.recommend(orders, asked, k=10), lambda _: n_asked)
+    for n_products, name in ((1, "decide"), (100, "decide_100")):
+        clock.found[name] = single_decisions(engine, orders, pairs, n_products)
+    clock.found |= {"lines": orders.n_lines, "customers": orders.n_customers}
     return clock.found
 
 
 if __name__ == "__main__":
-    json.dump(main(*sys.argv[1:4]), sys.stdout)
+    json.dump(main(*sys.argv[1:5]), sys.stdout)

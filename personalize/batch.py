@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from personalize.blocks import at_once
 from personalize.cells import Coded, ColumnTypeError, read_ids
 from personalize.errors import InvalidConfigError
 from personalize.orders import Orders
@@ -193,18 +194,23 @@ class Batch:
 
     def check(self, pairs: pd.DataFrame) -> pd.DataFrame:
         """Return the decision about each pair, rows as given."""
-        customers = coded_column(pairs, "customer_id", "pairs")
-        products = coded_column(pairs, "product_id", "pairs")
-        found = self.many.decide(
+        customers, products, many = at_once(
+            lambda: coded_column(pairs, "customer_id", "pairs"),
+            lambda: coded_column(pairs, "product_id", "pairs"),
+            lambda: self.many,
+        )
+        found = many.decide(
             self.purchases.codes(customers.words)[customers.codes],
             numbers_in(self.view.space, products.words.to_pylist())[products.codes],
             self.as_of,
         )
-        columns = {
-            "customer_id": worded(customers.words, customers.codes),
-            "product_id": worded(products.words, products.codes),
-        }
-        return pd.DataFrame(columns | _decided(found)).set_axis(pairs.index)
+        customer_id, product_id, decided = at_once(
+            lambda: worded(customers.words, customers.codes),
+            lambda: worded(products.words, products.codes),
+            lambda: _decided(found),
+        )
+        columns = {"customer_id": customer_id, "product_id": product_id, **decided}
+        return pd.DataFrame(columns).set_axis(pairs.index)
 
     def suppress(self, chosen: Collection[str] | None) -> pd.DataFrame:
         """Return the suppression list of the customers asked about, by customer and target."""

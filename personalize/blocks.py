@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -35,6 +35,18 @@ def in_blocks(work: Callable[[int, int], T], n_rows: int, size: int) -> list[T]:
         return [work(0, n_rows)]
     with ThreadPoolExecutor(n_threads()) as pool:
         return list(pool.map(lambda start: work(start, min(start + size, n_rows)), starts))
+
+
+def at_once(*works: Callable[[], Any]) -> list[Any]:
+    """Return what each piece of work returns; of several that fail, the first one's error counts.
+
+    Examples
+    --------
+    >>> at_once(lambda: 1, lambda: "two")
+    [1, 'two']
+    """
+    with ThreadPoolExecutor(n_threads()) as pool:
+        return [each.result() for each in [pool.submit(work) for work in works]]
 
 
 def n_threads() -> int:

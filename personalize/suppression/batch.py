@@ -22,6 +22,7 @@ from personalize.repurchase import (
     pair_features,
     place_of,
 )
+from personalize.sorting import stable_order
 from personalize.suppression.rule import basis_level, combine, due_at
 from personalize.suppression.terms import Floats, Ints, Rules, Terms
 from personalize.times import DAY, MISSING
@@ -261,6 +262,20 @@ class ManyCustomers:
             Numbers of the rules' space, -1 for an unknown one.
         as_of : int, microseconds UTC
         """
+        # Customer by customer: of millions, what lies side by side is a tenth of the work to find.
+        n, n_customers = len(customer), len(self.purchases.customer_ids)
+        order = stable_order(np.where(customer < 0, n_customers, customer), n_customers + 1)
+        found = self._decided(customer[order], product[order], as_of)
+        out = Decisions(*(np.empty(n, column.dtype) for column in found))
+
+        def put(start: int, stop: int) -> None:
+            for column, values in zip(out, found, strict=True):
+                column[order[start:stop]] = values[start:stop]
+
+        in_blocks(put, n, _BLOCK)
+        return out
+
+    def _decided(self, customer: Ints, product: Ints, as_of: int) -> Decisions:
         n = len(customer)
         reason, basis = np.empty(n, dtype=np.int8), np.empty(n, dtype=np.int8)
         since, until, owned = np.empty((3, n), dtype=np.int64)
