@@ -1,12 +1,13 @@
 """The questions of many customers at once: tables in, tables out, one view behind them.
 
-Nothing is decided here: suppression is `personalize.suppression`'s rule compiled over arrays, and
-every list is built by `View.answer`, as it is for a single customer.
+Nothing is decided here: suppression is `personalize.suppression`'s rule compiled over arrays; a
+list that the history fills alone is made by `personalize.following`, every other by `View.answer`,
+as it is for a single customer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Self
@@ -20,11 +21,12 @@ from numpy.typing import NDArray
 from personalize.blocks import at_once
 from personalize.cells import Coded, ColumnTypeError, read_ids
 from personalize.errors import InvalidConfigError
+from personalize.following import Filled, Guards, Histories, follow_up
 from personalize.orders import Orders
 from personalize.purchases import Purchases
-from personalize.ranking import Barred, Pick
+from personalize.ranking import OFTEN_NEXT, PICK_REASONS, Barred, Pick
 from personalize.repurchase import BASES, RULE
-from personalize.sorting import stable_order
+from personalize.sorting import row_starts, stable_order
 from personalize.suppression import REASONS, SCOPES, Decisions, ManyCustomers, numbers_in
 from personalize.tables import from_series
 from personalize.times import DAY, FOREVER, MISSING
@@ -288,6 +290,66 @@ class Batch:
 
     # --- recommendation ---
 
+    def recommend(
+        self,
+        chosen: Collection[str] | None,
+        k: int,
+        *,
+        seeds: Callable[[list[str], Ints], Sequence[Ints]] | None,
+        excluded: Callable[[list[str]], Sequence[Collection[str]]] | Collection[str],
+        include_due: bool,
+        fill: bool,
+    ) -> pd.DataFrame:
+        """Return the lists of the customers asked about as one table, a row per pick.
+
+        Parameters
+        ----------
+        chosen : collection of str or None
+        k : int
+        seeds : callable, optional
+            From ids and codes of customers to the anchors of each; default: no anchors.
+        excluded : callable, or collection of str
+            From ids to what each must not be shown, or what nobody must be.
+        include_due, fill : bool
+            As in `View.recommend`.
+        """
+        ids, codes = self.customers(chosen)
+        picks = _Picks.room_for(len(ids), k)
+        left = np.arange(len(ids))
+        if seeds is None and not callable(excluded) and not include_due and self.view.is_plain(k):
+            found = self._follow_up(codes, k, excluded)
+            picks.take(found)
+            left = np.flatnonzero(found.sizes < k) if fill else left[:0]
+        anchors = [self.view.numbers(())] * len(left) if seeds is None else seeds(ids, codes)
+        away = excluded(ids) if callable(excluded) else [excluded] * len(left)
+        questions = self.questions(codes[left], anchors, include_due=include_due)
+        for row, question, barred in zip(left.tolist(), questions, away, strict=True):
+            picks.put(row, self.view.answer(question, k, exclude=barred, fill=fill), self.view)
+        return picks.table(ids, self.view.space.ids)
+
+    def _follow_up(self, codes: Ints, k: int, excluded: Collection[str]) -> Filled:
+        """Return what the histories alone fill, no anchors and nothing due in play."""
+        view, many = self.view, self.many
+        tables = (*many.owned, many.returned)
+        lasting = [until > self.as_of for until in (*many.until, self._returned_until)]
+        lasting[0] = np.ones(len(tables[0]), dtype=np.bool_)  # what is owned is never shown again
+        product, group, kind, back = (
+            _rows_of(table.customer[use], table.target[use], codes)
+            for table, use in zip(tables, lasting, strict=True)
+        )
+        space, is_shown = view.space, view.is_shown.copy()
+        is_shown[view.numbers(excluded)] = False
+        guards = Guards(
+            (np.arange(len(space)) < space.n_model) & ~view.is_sensitive,
+            is_shown,
+            space.array("group"),
+            space.array("type"),
+            view.max_per_type,
+            len(space.groups),
+        )
+        histories = Histories(product, back, group, kind)
+        return follow_up(histories, guards, view.model.products, view.model.demand, k)
+
     def questions(
         self, codes: Ints, anchors: Sequence[Ints], *, include_due: bool
     ) -> Iterable[Question]:
@@ -351,6 +413,59 @@ def _decided(found: Decisions) -> dict[str, Any]:
         "basis": worded([*BASES, None], found.basis),
         "repurchase_probability": found.chance,
     }
+
+
+def _rows_of(customer: Ints, target: Ints, codes: Ints) -> tuple[Ints, Ints]:
+    """Return the targets of each code's rows side by side: row starts, targets."""
+    first = np.searchsorted(customer, codes)
+    starts = row_starts(np.searchsorted(customer, codes, "right") - first)
+    take = np.arange(starts[-1]) + np.repeat(first - starts[:-1], np.diff(starts))
+    return starts, target[take]
+
+
+class _Picks(NamedTuple):
+    """Lists as arrays, one row per customer and one column per place; the reason -1 is no pick."""
+
+    nums: Ints
+    scores: NDArray[np.float64]
+    reasons: NDArray[np.int8]
+    because: Ints
+
+    @classmethod
+    def room_for(cls, n: int, k: int) -> Self:
+        """Return `n` empty lists of `k` places."""
+        nothing = np.full((n, k), -1)
+        return cls(nothing, np.zeros((n, k)), nothing.astype(np.int8), nothing.copy())
+
+    def take(self, found: Filled) -> None:
+        """Write what histories filled."""
+        self.nums[:], self.scores[:], self.because[:] = found.nums, found.scores, found.because
+        used = np.arange(found.nums.shape[1]) < found.sizes[:, None]
+        self.reasons[used] = PICK_REASONS.index(OFTEN_NEXT)
+
+    def put(self, row: int, picks: Sequence[Pick], view: View) -> None:
+        """Write one list."""
+        nums = view.space.nums
+        self.reasons[row] = -1
+        for place, pick in enumerate(picks):
+            self.nums[row, place] = nums[pick.product_id]
+            self.scores[row, place] = pick.score
+            self.reasons[row, place] = PICK_REASONS.index(pick.reason)
+            seed = pick.because_product_id
+            self.because[row, place] = -1 if seed is None else nums[seed]
+
+    def table(self, customer_ids: Sequence[str], product_ids: Sequence[str]) -> pd.DataFrame:
+        """Return the rows of `PICK_COLUMNS`, list after list."""
+        row, place = np.nonzero(self.reasons >= 0)
+        columns = (
+            worded(customer_ids, row) if len(customer_ids) else strings([]),
+            worded([*product_ids, None], self.nums[row, place]),
+            place + 1,
+            self.scores[row, place],
+            worded(PICK_REASONS, self.reasons[row, place]),
+            worded([*product_ids, None], self.because[row, place]),
+        )
+        return pd.DataFrame(dict(zip(PICK_COLUMNS, columns, strict=True)))
 
 
 class _Rows(NamedTuple):

@@ -7,17 +7,18 @@ Tables in and out are described in docs/data-format.md, the formulas in docs/con
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from personalize.artifact import read_artifact, write_artifact
 from personalize.batch import (
     COMPLEMENT_COLUMNS,
-    PICK_COLUMNS,
     Batch,
     by_key,
     column,
@@ -34,7 +35,7 @@ from personalize.policy import Policy
 from personalize.purchases import PurchaseState
 from personalize.suppression import Decision
 from personalize.times import MISSING, Moment, to_micros, to_rfc3339
-from personalize.view import View, check_k, check_moment
+from personalize.view import ABOUT_AN_ORDER, View, check_k, check_moment
 
 _KEPT_VIEWS = 4
 
@@ -303,25 +304,14 @@ class Engine:
         check_k(k)
         check_moment(moment)
         batch = Batch.of(self.view(policy, catalog), orders, _moment(orders, as_of))
-        ids, codes = batch.customers(customers)
-        view = batch.view
-        if anchors is not None:
-            of_customer = by_key(
-                column(anchors, "customer_id", "anchors"),
-                column(anchors, "product_id", "anchors"),
-                ids,
-            )
-            seeds = [view.numbers(each) for each in of_customer]
-        elif moment in ("order_confirmation", "shipped"):
-            seeds = batch.newest_orders(codes)
-        else:
-            seeds = [view.numbers(())] * len(ids)
-        questions = batch.questions(codes, seeds, include_due=include_due)
-        lists = (
-            view.answer(question, k, exclude=excluded, fill=fill)
-            for question, excluded in zip(questions, _excluded(exclude, ids), strict=True)
+        return batch.recommend(
+            customers,
+            k,
+            seeds=_seeds(batch, anchors, moment),
+            excluded=_excluded(exclude),
+            include_due=include_due,
+            fill=fill,
         )
-        return pick_table(ids, lists, "customer_id")[list(PICK_COLUMNS)]
 
     # --- what must not be shown ---
 
@@ -477,15 +467,27 @@ def _moment(orders: Orders, as_of: Moment | None) -> int:
     return orders.newest + 1 if orders.newest != MISSING else 0
 
 
+def _seeds(
+    batch: Batch, anchors: pd.DataFrame | None, moment: str
+) -> Callable[[list[str], NDArray[np.int64]], Sequence[NDArray[np.int64]]] | None:
+    """Return what says which products each customer's message is about; None: about none."""
+    if anchors is None:
+        is_about_an_order = moment in ABOUT_AN_ORDER
+        return (lambda _, codes: batch.newest_orders(codes)) if is_about_an_order else None
+    keys = column(anchors, "customer_id", "anchors")
+    products = column(anchors, "product_id", "anchors")
+    return lambda ids, _: [batch.view.numbers(each) for each in by_key(keys, products, ids)]
+
+
 def _excluded(
-    exclude: Collection[str] | pd.DataFrame | None, ids: Sequence[str]
-) -> Sequence[Collection[str]]:
-    """Return what each customer must not be shown, by their place in `ids`."""
-    if isinstance(exclude, pd.DataFrame):
-        keys = column(exclude, "customer_id", "exclude")
-        return by_key(keys, column(exclude, "product_id", "exclude"), ids)
-    everyone = () if exclude is None else listed(exclude, "product_id", "exclude")
-    return [frozenset(everyone)] * len(ids)
+    exclude: Collection[str] | pd.DataFrame | None,
+) -> Callable[[list[str]], Sequence[Collection[str]]] | Collection[str]:
+    """Return what nobody must be shown, or what says so of each customer."""
+    if not isinstance(exclude, pd.DataFrame):
+        return () if exclude is None else frozenset(listed(exclude, "product_id", "exclude"))
+    keys = column(exclude, "customer_id", "exclude")
+    products = column(exclude, "product_id", "exclude")
+    return lambda ids: by_key(keys, products, ids)
 
 
 def _digest(model: Model) -> str:

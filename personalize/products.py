@@ -111,8 +111,12 @@ class ProductSpace:
         return out
 
     def array(self, name: str) -> NDArray[np.int64]:
-        """Return ``group`` or ``type`` as int64."""
-        return np.asarray(getattr(self, name), dtype=np.int64)
+        """Return ``group`` or ``type`` as int64, made once."""
+        return self._arrays[name]
+
+    @cached_property
+    def _arrays(self) -> dict[str, NDArray[np.int64]]:
+        return {name: np.array(getattr(self, name), np.int64) for name in ("group", "type")}
 
     def _copy(self) -> ProductSpace:
         parts: dict[str, Any] = {}

@@ -26,7 +26,7 @@ DUE: Final = "due"
 POPULAR: Final = "popular"
 PICK_REASONS: Final = (GOES_WITH, GOES_WITH_TYPE, OFTEN_NEXT, DUE, POPULAR)
 
-_FIRST_LOOK = 256
+FIRST_LOOK: Final = 256
 """Candidates sorted at first; the rest only if the guards leave too few of these."""
 
 
@@ -71,21 +71,18 @@ class Tier:
     limit: int | None = None
     frees_products: bool = False
 
-    def ordered(self) -> Iterator[int]:
-        """Yield places by score descending, then product number."""
+    def ordered(self) -> Iterator[Ints]:
+        """Yield places by score descending, then product number, in one or two parts."""
         n = len(self.nums)
-        if n > 2 * _FIRST_LOOK:
-            bar = np.partition(self.scores, n - _FIRST_LOOK)[n - _FIRST_LOOK]
-            top = np.flatnonzero(self.scores >= bar)
-            yield from self._sorted(top)
-            yield from self._sorted(np.flatnonzero(self.scores < bar))
+        if n > 2 * FIRST_LOOK:
+            bar = np.partition(self.scores, n - FIRST_LOOK)[n - FIRST_LOOK]
+            yield self._sorted(np.flatnonzero(self.scores >= bar))
+            yield self._sorted(np.flatnonzero(self.scores < bar))
         else:
-            yield from self._sorted(np.arange(n))
+            yield self._sorted(np.arange(n))
 
-    def _sorted(self, places: Ints) -> list[int]:
-        order = np.lexsort((self.nums[places], -self.scores[places]))
-        found: list[int] = places[order].tolist()
-        return found
+    def _sorted(self, places: Ints) -> Ints:
+        return places[np.lexsort((self.nums[places], -self.scores[places]))]
 
 
 @dataclass(slots=True)
@@ -115,6 +112,50 @@ class Barred:
                 self.types.add(type_num)
 
 
+def fill(
+    order: Ints,
+    nums: NDArray[np.integer],
+    frees_products: bool,
+    is_shown: NDArray[np.bool_],
+    group: Ints,
+    kind: Ints,
+    most: Ints,
+    no_product: NDArray[np.bool_],
+    no_group: NDArray[np.bool_],
+    no_kind: NDArray[np.bool_],
+    held: Ints,
+    places: Ints,
+    n_placed: int,
+    room: int,
+) -> int:
+    """Write the places of candidates that pass every guard; return how many there are then.
+
+    The one rule of what may come into a list, run by the interpreter for one customer and compiled
+    for many. Candidates are taken in `order` until `room` are placed; what is placed is barred
+    from then on. ``group`` and ``kind`` are each product's item group and type (-1: none),
+    ``most`` is how many of a type a list may hold and ``held`` how many it does.
+    """
+    for place in order:
+        if n_placed >= room:
+            break
+        num = nums[place]
+        if not is_shown[num] or (no_product[num] and not frees_products):
+            continue
+        of_group, of_kind = group[num], kind[num]
+        if of_group >= 0 and no_group[of_group]:
+            continue
+        if of_kind >= 0:
+            if no_kind[of_kind] or held[of_kind] >= most[of_kind]:
+                continue
+            held[of_kind] += 1
+        no_product[num] = True
+        if of_group >= 0:
+            no_group[of_group] = True
+        places[n_placed] = place
+        n_placed += 1
+    return n_placed
+
+
 def rank(
     tiers: Iterable[Tier],
     k: int,
@@ -122,8 +163,7 @@ def rank(
     space: ProductSpace,
     is_shown: NDArray[np.bool_],
     barred: Barred,
-    max_per_type: Sequence[int],
-    fixed_types: NDArray[np.bool_],
+    max_per_type: NDArray[np.int64],
 ) -> list[Pick]:
     """Return the first `k` candidates that pass every guard.
 
@@ -138,10 +178,8 @@ def rank(
         In stock and not sensitive.
     barred : Barred
         Left as it is.
-    max_per_type : sequence of int
+    max_per_type : int, shape (n_types,)
         Picks of one type that a list may hold.
-    fixed_types : bool, shape (n_types,)
-        One-per-need types: a list holds one pick of such a type at most.
 
     Returns
     -------
@@ -149,37 +187,44 @@ def rank(
         Ranks 1..n without gaps, no product twice, no two variants of one group.
     """
     picks: list[Pick] = []
-    products, groups = set(barred.products), set(barred.groups)
-    of_type: dict[int, int] = {}
+    no_product, no_group, no_kind = (
+        _marked(each, n)
+        for each, n in (
+            (barred.products, len(space)),
+            (barred.groups, len(space.groups)),
+            (barred.types, len(space.types)),
+        )
+    )
+    held = np.zeros(len(space.types), dtype=np.int64)
+    group, kind = space.array("group"), space.array("type")
+    places = np.empty(k, dtype=np.int64)
     ceiling = math.inf
     for tier in tiers:
-        before, last = len(picks), (math.inf, math.inf)
+        before = len(picks)
         room = k if tier.limit is None else min(k, before + tier.limit)
-        for place in tier.ordered():
-            if len(picks) >= room:
+        n_placed = before
+        for order in tier.ordered():
+            n_placed = fill(
+                order, tier.nums, tier.frees_products, is_shown, group, kind, max_per_type,
+                no_product, no_group, no_kind, held, places, n_placed, room,
+            )  # fmt: skip
+            if n_placed >= room:
                 break
-            num = int(tier.nums[place])
-            group, type_num = space.group[num], space.type[num]
-            if num in products and not tier.frees_products:
-                continue
-            if not is_shown[num] or group in groups:
-                continue
-            if type_num >= 0:
-                held = of_type.get(type_num, 0)
-                most = 1 if fixed_types[type_num] else max_per_type[type_num]
-                if type_num in barred.types or held >= most:
-                    continue
-                of_type[type_num] = held + 1
-            products.add(num)
-            if group >= 0:
-                groups.add(group)
+        last = (math.inf, math.inf)
+        for place in places[before:n_placed].tolist():
             last = _squeezed(float(tier.scores[place]), ceiling, last)
-            picks.append(_pick(tier, place, num, len(picks) + 1, last[1], space))
+            picks.append(_pick(tier, place, len(picks) + 1, last[1], space))
         if len(picks) >= k:
             break
         if len(picks) > before:
             ceiling = picks[-1].score
     return picks
+
+
+def _marked(nums: set[int], n: int) -> NDArray[np.bool_]:
+    marks = np.zeros(n, dtype=np.bool_)
+    marks[list(nums)] = True
+    return marks
 
 
 def _squeezed(raw: float, ceiling: float, last: tuple[float, float]) -> tuple[float, float]:
@@ -196,13 +241,11 @@ def _squeezed(raw: float, ceiling: float, last: tuple[float, float]) -> tuple[fl
     return raw, min(ceiling * (raw / (1.0 + raw)), highest)
 
 
-def _pick(
-    tier: Tier, place: int, num: int, position: int, score: float, space: ProductSpace
-) -> Pick:
+def _pick(tier: Tier, place: int, position: int, score: float, space: ProductSpace) -> Pick:
     because = None if tier.because is None else int(tier.because[place])
     support = -1 if tier.support is None else int(tier.support[place])
     return Pick(
-        product_id=space.ids[num],
+        product_id=space.ids[tier.nums[place]],
         rank=position,
         score=score,
         reason=tier.reasons if isinstance(tier.reasons, str) else tier.reasons[place],

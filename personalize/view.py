@@ -44,7 +44,7 @@ from personalize.suppression import (
 )
 
 MOMENTS: Final = ("order_confirmation", "shipped", "follow_up", "ad", "browse")
-_ABOUT_AN_ORDER: Final = MOMENTS[:2]
+ABOUT_AN_ORDER: Final = MOMENTS[:2]
 _HISTORY_SHARE: Final = 0.3
 """Weight of the strongest candidate of the history beside the strongest of the anchors."""
 _PLACES_PER_NEW: Final = 10
@@ -156,15 +156,18 @@ class View:
         return self.space.is_shown() & ~self.is_sensitive
 
     @cached_property
-    def max_per_type(self) -> list[int]:
-        """How many picks of each type one list may hold, the shop's word first."""
+    def max_per_type(self) -> Ints:
+        """How many picks of each type one list may hold, the shop's word first.
+
+        Of a one-per-need type it is one, whatever anybody says.
+        """
         learned: list[int] = self.model.substitutes.per_basket.tolist()
         most = learned + [1] * (len(self.space.types) - len(learned))
         for num, name in enumerate(self.space.types):
             rule = self.judgement.policy.type_rule(name)
             if rule is not None and rule.max_per_list is not None:
                 most[num] = rule.max_per_list
-        return most
+        return np.where(self.rules.is_one_per_need, 1, np.array(most, dtype=np.int64))
 
     @cached_property
     def keeps_substitutes_out(self) -> NDArray[np.bool_]:
@@ -239,7 +242,7 @@ class View:
         check_k(k)
         check_moment(moment)
         if anchors is None:
-            anchors = state.newest_order if moment in _ABOUT_AN_ORDER else ()
+            anchors = state.newest_order if moment in ABOUT_AN_ORDER else ()
         scopes = CustomerScopes(self.rules, state)
         barred = Barred(
             groups={num for num in scopes.members()[0] if _lasts(scopes.group(num), as_of)},
@@ -290,7 +293,6 @@ class View:
             is_shown=self.is_shown,
             barred=barred,
             max_per_type=self.max_per_type,
-            fixed_types=self.rules.is_one_per_need,
         )
 
     def _due(self, scopes: CustomerScopes, as_of: int) -> list[tuple[int, float]]:
@@ -369,6 +371,10 @@ class View:
             with_it = self.model.products.complement_scores(self.seeds(anchors))
             away.difference_update(with_it.nums[with_it.lift >= 1.0].tolist())
         return away
+
+    def is_plain(self, k: int) -> bool:
+        """Return whether all places of a list without anchors are the history's to fill."""
+        return math.floor(k * self.model.config.new_share + 1e-9) == 0
 
     def _kept(self, learned: Tier, question: Question, k: int) -> Iterator[Tier]:
         """Yield what places are kept for behind what was learned.

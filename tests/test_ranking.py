@@ -40,8 +40,7 @@ def listed(*tiers: Tier, k: int = 10, **changes: Any) -> list[Pick]:
         "space": SPACE,
         "is_shown": np.ones(len(SPACE), dtype=bool),
         "barred": Barred(),
-        "max_per_type": [9] * len(SPACE.types),
-        "fixed_types": np.zeros(len(SPACE.types), dtype=bool),
+        "max_per_type": np.full(len(SPACE.types), 9),
     }
     return rank(k=k, **(given | changes))
 
@@ -133,13 +132,6 @@ def test_caps_per_type() -> None:
     assert ids(listed(tier(everything), tier(everything), max_per_type=most)) == "acdf"
 
 
-def test_one_of_a_type_of_which_one_is_enough() -> None:
-    """Of a one-per-need type a list holds one, whatever the cap."""
-    fixed = np.array([True, False])
-    assert SPACE.types == ["S", "T"]
-    assert ids(listed(tier(dict.fromkeys(range(6), 1.0)), fixed_types=fixed)) == "adef"
-
-
 def test_a_guarded_candidate_takes_no_place_of_its_type() -> None:
     """Only what is listed counts against the cap of its type."""
     shown = np.array([True, True, False, True, True, True])
@@ -193,7 +185,8 @@ def test_many_candidates_are_sorted_the_same(n: int, n_levels: int) -> None:
     rng = np.random.default_rng(n + n_levels)
     nums, scores = rng.permutation(n), rng.integers(1, n_levels + 1, n).astype(np.float64)
     expected = sorted(range(n), key=lambda place: (-scores[place], nums[place]))
-    assert list(Tier(nums, scores, POPULAR).ordered()) == expected
+    found = np.concatenate(list(Tier(nums, scores, POPULAR).ordered()))
+    assert found.tolist() == expected
 
 
 SCORES = st.one_of(
@@ -221,7 +214,6 @@ def tiers_drawn(draw: st.DrawFn) -> list[Tier]:
         Barred, st.sets(st.integers(0, 5)), st.sets(st.just(0)), st.sets(st.integers(0, 1))
     ),
     most=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    fixed=st.tuples(st.booleans(), st.booleans()),
 )
 def test_whatever_the_tiers_the_guards_hold(
     tiers: list[Tier],
@@ -229,7 +221,6 @@ def test_whatever_the_tiers_the_guards_hold(
     shown: list[bool],
     barred: Barred,
     most: tuple[int, int],
-    fixed: tuple[bool, bool],
 ) -> None:
     """Nothing guarded gets in; ranks have no gaps; scores fall; only ties go by product."""
     picks = listed(
@@ -238,7 +229,6 @@ def test_whatever_the_tiers_the_guards_hold(
         is_shown=np.array(shown),
         barred=barred,
         max_per_type=most,
-        fixed_types=np.array(fixed),
     )
     nums = [SPACE.nums[pick.product_id] for pick in picks]
     assert len(picks) <= k
@@ -250,7 +240,7 @@ def test_whatever_the_tiers_the_guards_hold(
     assert not {SPACE.type[num] for num in nums} & barred.types
     for kind in (0, 1):
         held = sum(SPACE.type[num] == kind for num in nums)
-        assert held <= (1 if fixed[kind] else most[kind])
+        assert held <= most[kind]
     for above, below in itertools.pairwise(picks):
         assert (-above.score, above.product_id) < (-below.score, below.product_id)
     assert all(pick.score > 0 for pick in picks)

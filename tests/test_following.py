@@ -1,0 +1,126 @@
+"""Many lists at once: the compiled way gives what one list at a time gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import personalize as pz
+from personalize import batch, following
+from personalize.following import Filled
+from personalize.ranking import FIRST_LOOK
+
+N_PRODUCTS = 700
+SALE = pd.Timestamp("2026-01-01", tz="UTC")
+
+
+def shop(seed: int = 0, n_orders: int = 1_500) -> tuple[pz.Orders, pz.Catalog]:
+    """Return a random shop large enough for lists that the history fills, and some that it cannot.
+
+    Products come in groups of three and in seven types; every eleventh is sold out, every
+    thirteenth sensitive. Some lines are returned.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 6, n_orders)
+    order = np.repeat(np.arange(n_orders), sizes)
+    num = (rng.random(len(order)) ** 2 * N_PRODUCTS).astype(int)
+    when = SALE + pd.to_timedelta(np.sort(rng.integers(0, 300 * 24, n_orders))[order], unit="h")
+    table = pd.DataFrame(
+        {
+            "order_id": [f"o{n:05}" for n in order],
+            "customer_id": [f"c{n:03}" for n in rng.integers(0, 120, n_orders)[order]],
+            "product_id": [f"p{n:03}" for n in num],
+            "ordered_at": when.astype("datetime64[us, UTC]"),
+            "quantity": 1,
+            "returned_quantity": (rng.random(len(order)) < 0.1).astype(int),
+        }
+    ).drop_duplicates(["order_id", "product_id"])
+    products = [
+        pz.Product(
+            f"p{n:03}",
+            f"g{n // 3}" if n % 5 else None,
+            product_type=f"t{n % 7}" if n % 4 else None,
+            availability="out_of_stock" if n % 11 == 0 else "in_stock",
+            sensitive=n % 13 == 0,
+        )
+        for n in range(N_PRODUCTS)
+    ]
+    table["returned_at"] = table["ordered_at"].where(table["returned_quantity"] > 0)
+    return pz.Orders.from_frame(table), pz.Catalog.from_products(products)
+
+
+@pytest.fixture(scope="module")
+def asked() -> tuple[pz.Engine, pz.Orders]:
+    """Return an engine and the orders it answers from."""
+    orders, catalog = shop()
+    config = pz.EngineConfig(min_customers=1, n_neighbours=60, default_cooldown_days=40)
+    return pz.Engine.fit(orders, catalog, config), orders
+
+
+@pytest.mark.parametrize("k", [1, 5, 40])
+@pytest.mark.parametrize("fill", [True, False])
+def test_many_lists_are_those_of_one_at_a_time(
+    asked: tuple[pz.Engine, pz.Orders], k: int, fill: bool
+) -> None:
+    """Products, scores to the last bit, reasons and seeds are those of a single question."""
+    engine, orders = asked
+    away = ["p001", "p002", "never"]
+    policy = pz.Policy(
+        types={"t1": pz.TypeRule(one_per_need=True), "t2": pz.TypeRule(max_per_list=1)}
+    )
+    table = engine.recommend(orders, k=k, exclude=away, policy=policy, fill=fill)
+    view, now = engine.view(policy), orders.newest + 1
+    for customer in [*orders.customer_ids.to_pylist()[::7]]:
+        state = pz.PurchaseState.from_orders(orders, customer, now)
+        listed = view.recommend(state, k, now, exclude=away, fill=fill)
+        rows = table[table["customer_id"] == customer]
+        assert [p.product_id for p in listed] == rows["product_id"].tolist()
+        assert [p.rank for p in listed] == rows["rank"].tolist()
+        assert [p.score for p in listed] == rows["score"].tolist()
+        assert [p.reason for p in listed] == rows["reason"].tolist()
+        because = rows["because_product_id"].astype(object)
+        assert [p.because_product_id for p in listed] == because.where(
+            because.notna(), None
+        ).tolist()
+
+
+def test_the_plain_loop_gives_the_same_bytes(
+    asked: tuple[pz.Engine, pz.Orders], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled or not, every list is the same; long ones are looked at in two parts."""
+    engine, orders = asked
+    found: list[Filled] = []
+    plain = batch.follow_up
+
+    def watched(*args: object) -> Filled:
+        found.append(plain(*args))  # type: ignore[arg-type]
+        return found[-1]
+
+    monkeypatch.setattr(batch, "follow_up", watched)
+    customers = orders.customer_ids.to_pylist()[:12]
+    fast = engine.recommend(orders, customers, 30, fill=False)
+    monkeypatch.setattr(following, "follow", following.follow.py)
+    monkeypatch.setattr(following, "FIRST_LOOK", 8)
+    slow = engine.recommend(orders, customers, 30, fill=False)
+    pd.testing.assert_frame_equal(fast, slow)
+    for one, other in zip(*found, strict=True):
+        assert one.tobytes() == other.tobytes()
+    assert FIRST_LOOK > 8
+
+
+def test_customers_come_back_in_the_order_asked(asked: tuple[pz.Engine, pz.Orders]) -> None:
+    """Lists stand in the order of the customers given; an unknown one is filled like any other."""
+    engine, orders = asked
+    table = engine.recommend(orders, ["c050", "nobody", "c003"], 4)
+    assert table["customer_id"].tolist() == ["c050"] * 4 + ["nobody"] * 4 + ["c003"] * 4
+    assert set(table.loc[table["customer_id"] == "nobody", "reason"]) == {"popular"}
+
+
+def test_nobody_asked_is_an_empty_table(asked: tuple[pz.Engine, pz.Orders]) -> None:
+    """No customer: no row, the usual columns and types."""
+    engine, orders = asked
+    table = engine.recommend(orders, [], 4)
+    some = engine.recommend(orders, ["c001"], 4)
+    assert len(table) == 0
+    assert table.dtypes.tolist() == some.dtypes.tolist()
