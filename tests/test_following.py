@@ -72,7 +72,7 @@ def test_many_lists_are_those_of_one_at_a_time(
     table = engine.recommend(orders, k=k, exclude=away, policy=policy, fill=fill)
     view, now = engine.view(policy), orders.newest + 1
     for customer in [*orders.customer_ids.to_pylist()[::7]]:
-        state = pz.PurchaseState.from_orders(orders, customer, now)
+        state = pz.PurchaseState.from_orders(orders, customer, pz.to_datetime(now))
         listed = view.recommend(state, k, now, exclude=away, fill=fill)
         rows = table[table["customer_id"] == customer]
         assert [p.product_id for p in listed] == rows["product_id"].tolist()

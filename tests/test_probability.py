@@ -87,7 +87,7 @@ def test_features_of_a_customer() -> None:
 
 def test_features_of_a_regular_purchase() -> None:
     """Bought on days 10, 40 and 70, six units, asked about on day 100; one unit is usual."""
-    found = pair_features(3, 10 * DAY, 70 * DAY, 6, 100 * DAY, 999.0, 1.0, 0.5, -2.0)
+    found = pair_features(3, 10 * DAY, 70 * DAY, 2, 6, 100 * DAY, 999.0, 1.0, 0.5, -2.0)
     log = math.log
     expected = (
         log(3),
@@ -105,23 +105,37 @@ def test_features_of_a_regular_purchase() -> None:
 
 def test_features_of_a_single_purchase() -> None:
     """Bought once: the thing's typical gap takes the place of the own one."""
-    found = pair_features(1, 10 * DAY, 10 * DAY, 1, 20 * DAY, 30.0, 4.0, 0.5, 0.0)
+    found = pair_features(1, 10 * DAY, 10 * DAY, 4, 4, 20 * DAY, 30.0, 4.0, 0.5, 0.0)
     overdue = math.log(11) - math.log(31)
     assert found[2:4] == pytest.approx((overdue, overdue**2))
-    assert found[4] == pytest.approx(-math.log(4))
+    assert found[4] == 0
     assert found[6] == pytest.approx(overdue / 2)
     assert (found[0], found[1]) == (0, found[5])
+
+
+@pytest.mark.parametrize(("last", "factor"), [(1, 1), (3, 3), (9, 4)])
+def test_a_large_pack_lasts_longer(last: int, factor: float) -> None:
+    """Bought once, three units where one is usual: due after three gaps, and after four at most."""
+    found = pair_features(1, 0, 0, last, last, 20 * DAY, 30.0, 1.0, 0.0, 0.0)
+    assert found[2] == pytest.approx(math.log(21) - math.log1p(30 * factor))
+
+
+@pytest.mark.parametrize(("last", "factor"), [(1, 0.5), (3, 1.5)])
+def test_a_customers_own_packs_count(last: int, factor: float) -> None:
+    """Bought twice, two units on average: a last one of three lasts half as long again."""
+    found = pair_features(2, 0, 30 * DAY, last, 4, 50 * DAY, 999.0, 9.0, 0.0, 0.0)
+    assert found[2] == pytest.approx(math.log(21) - math.log1p(30 * factor))
 
 
 @pytest.mark.parametrize("gap", [3650.0, 1e9, math.inf])
 def test_typical_gaps_end_after_ten_years(gap: float) -> None:
     """What is never bought again counts as every ten years."""
-    assert pair_features(1, 0, 0, 1, 0, gap, 1.0, 0.0, 0.0)[2] == -math.log1p(3650)
+    assert pair_features(1, 0, 0, 1, 1, 0, gap, 1.0, 0.0, 0.0)[2] == -math.log1p(3650)
 
 
 def test_a_purchase_after_the_question_is_now() -> None:
     """An order dated ahead by a wrong clock is as good as now: no logarithm of the negative."""
-    found = pair_features(1, 9 * DAY, 9 * DAY, 1, 2 * DAY, 5.0, 1.0, 0.0, 0.0)
+    found = pair_features(1, 9 * DAY, 9 * DAY, 1, 1, 2 * DAY, 5.0, 1.0, 0.0, 0.0)
     assert (found[1], found[5]) == (0, 0)
     assert customer_features(1, 1, 9 * DAY, 2 * DAY, 1, 1, 0)[1] == 0
 
@@ -234,8 +248,8 @@ def test_rows_of_features() -> None:
         low: float = odds[target, step]
         return low + share * (odds[target, step + 1] - low)
 
-    first = pair_features(1, 10 * DAY, 10 * DAY, 1, as_of, gap, usual, 0.0, soon(0, 10))
-    last = pair_features(2, 20 * DAY, 50 * DAY, 2, as_of, gap, usual, math.log(2), soon(1, 50))
+    first = pair_features(1, 10 * DAY, 10 * DAY, 1, 1, as_of, gap, usual, 0.0, soon(0, 10))
+    last = pair_features(2, 20 * DAY, 50 * DAY, 1, 2, as_of, gap, usual, math.log(2), soon(1, 50))
     np.testing.assert_array_equal(found[0], [*customers[4], *first, *targets[0]])
     np.testing.assert_array_equal(found[2], [*customers[7], *last, *targets[1]])
 
@@ -425,6 +439,7 @@ def test_a_large_shop_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
             st.integers(1, 50),  # orders
             st.integers(0, 700 * DAY),  # first
             st.integers(0, 700 * DAY),  # from first to last
+            st.integers(1, 50),  # units of the last
             st.integers(50, 900),  # units
             st.floats(0, 1e9),  # typical gap
             st.floats(0, 50),  # usual units
@@ -436,16 +451,16 @@ def test_a_large_shop_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     as_of=st.integers(0, 1500 * DAY),
 )
 def test_compiled_features_are_the_plain_ones(
-    rows: list[tuple[int, int, int, int, float, float, float]], as_of: int
+    rows: list[tuple[int, int, int, int, int, float, float, float]], as_of: int
 ) -> None:
     """The compiled loop gives what the interpreter gives, to the bit."""
-    n, first, span, units, typical, usual, loyalty = (
+    n, first, span, last, units, typical, usual, loyalty = (
         np.array(column) for column in zip(*rows, strict=True)
     )
     odds, target = np.linspace(-3, 3, 2 * GRID + 2).reshape(2, GRID + 1), np.arange(len(n)) % 2
     fast, plain = (np.empty((len(rows), len(PAIR_FEATURES))) for _ in range(2))
     for fill, out in ((fill_features, fast), (fill_features.py, plain)):
-        fill(out, n, first, first + span, units, as_of, typical, usual, loyalty, odds, target)
+        fill(out, n, first, first + span, last, units, as_of, typical, usual, loyalty, odds, target)
     np.testing.assert_array_equal(fast, plain)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import personalize as pz
+from personalize.type_table import COLUMNS, type_table
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 LIST_LENGTH = 20
@@ -102,16 +103,40 @@ def test_no_customer_is_shown_what_must_not_be_shown(shop: Shop, moment: str) ->
     assert again.empty
 
 
-def test_consumables_are_learned_in_their_cycle(shop: Shop) -> None:
-    """The learned typical gap lies within 15% of the planted cycle, median over products."""
+def test_every_consumable_type_is_learned_in_its_cycle(shop: Shop) -> None:
+    """The learned typical gap of each planted type lies within 15% of its cycle."""
+    gaps = type_table(shop.engine.model).set_index("product_type")["typical_gap_days"]
+    assert len(shop.truth["consumed"]) >= 9
+    for kind, cycle in shop.truth["consumed"].items():
+        assert gaps[kind] == pytest.approx(cycle, rel=0.15), kind
+
+
+def test_every_consumable_product_is_learned_in_its_cycle(shop: Shop) -> None:
+    """So does that of each product of these types."""
     gaps = shop.engine.model.levels[0].curves.gaps(0.5)
-    ratios = [
-        gaps[shop.engine.model.space.nums[product]] / cycle
-        for kind, cycle in shop.truth["consumed"].items()
-        for product in shop.type_of.index[shop.type_of == kind]
-    ]
-    assert len(ratios) >= 20
-    assert abs(np.median(ratios) - 1) <= 0.15
+    products = shop.type_of[shop.type_of.isin(list(shop.truth["consumed"]))]
+    assert len(products) >= 20
+    for product, kind in products.items():
+        num = shop.engine.model.space.nums[str(product)]
+        assert gaps[num] == pytest.approx(shop.truth["consumed"][kind], rel=0.15), product
+
+
+def test_what_is_known_of_types_is_a_table(shop: Shop) -> None:
+    """One row per type: one-per-need are those whose upper bound is below the bar."""
+    table = type_table(shop.engine.model)
+    assert tuple(table.columns) == COLUMNS
+    assert table["product_type"].tolist() == sorted(shop.type_of.dropna().unique())
+    learned = table[table["is_one_per_need"]]
+    assert set(learned["product_type"]) == set(shop.truth["one_per_need"])
+    assert (learned["upper"] < shop.engine.config.one_per_need_ratio).all()
+    known = table[table["expected"] > 0]
+    assert (known["lower"] < known["upper"]).all()
+    assert (known["ratio"] <= known["upper"]).all()
+    # Bicycles: one later order seen. Jeffreys' 10% bound is the 0.1 quantile of gamma(3/2), half of
+    # a chi-squared with three degrees of freedom at 0.1: 0.584 / 2.
+    bicycles = table.set_index("product_type").loc["Sports > Cycling > Bicycles"]
+    assert bicycles["ratio"] * bicycles["expected"] == pytest.approx(1)
+    assert bicycles["lower"] * bicycles["expected"] == pytest.approx(0.58437 / 2, rel=1e-4)
 
 
 def test_suppression_of_consumables_ends_in_time(shop: Shop, suppressions: pd.DataFrame) -> None:

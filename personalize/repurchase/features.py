@@ -94,6 +94,7 @@ def pair_features(
     n_orders: int,
     first_at: int,
     last_at: int,
+    last_quantity: int,
     total_quantity: int,
     as_of: int,
     typical_gap: float,
@@ -105,11 +106,12 @@ def pair_features(
 
     Parameters
     ----------
-    n_orders, first_at, last_at, total_quantity
+    n_orders, first_at, last_at, last_quantity, total_quantity
         As in `Owned`.
     as_of : int, microseconds UTC
     typical_gap : float, days
-        Stands for the own mean gap of what was bought once.
+        Stands for the own mean gap of what was bought once. Either lasts longer after more units
+        than usual, up to fourfold, and shorter after fewer.
     usual_quantity : float, units
         Of one purchase of the thing by anybody.
     loyalty : float
@@ -119,14 +121,21 @@ def pair_features(
     """
     day = 86_400_000_000.0
     since = math.log1p(max(as_of - last_at, 0) / day)
-    gap = (last_at - first_at) / day / (n_orders - 1) if n_orders > 1 else typical_gap
+    usual = max(usual_quantity, 1.0)
+    mean = total_quantity / n_orders
+    if n_orders > 1:
+        gap = (
+            (last_at - first_at) / day / (n_orders - 1) * min(max(last_quantity / mean, 0.25), 4.0)
+        )
+    else:
+        gap = typical_gap * min(max(last_quantity / usual, 0.25), 4.0)
     overdue = since - math.log1p(min(gap, 3650.0))
     return (
         math.log(n_orders),
         since,
         overdue,
         overdue * overdue,
-        math.log(total_quantity / n_orders / max(usual_quantity, 1.0)),
+        math.log(mean / usual),
         math.log1p(max(as_of - first_at, 0) / day),
         overdue * loyalty,
         soon,
@@ -169,6 +178,7 @@ def _fill_features(
     n_orders: Ints,
     first_at: Ints,
     last_at: Ints,
+    last_quantity: Ints,
     total_quantity: Ints,
     as_of: int,
     typical_gap: Floats,
@@ -184,6 +194,7 @@ def _fill_features(
             n_orders[i],
             first_at[i],
             last_at[i],
+            last_quantity[i],
             total_quantity[i],
             as_of,
             typical_gap[i],
@@ -264,6 +275,7 @@ def features_of(
         owned.n_orders,
         owned.first_at,
         owned.last_at,
+        owned.last_quantity,
         owned.total_quantity,
         as_of,
         curves.gaps(0.5)[owned.target],

@@ -168,6 +168,7 @@ class CustomerScopes:
             owned.n_orders,
             owned.first_at,
             owned.last_at,
+            owned.last_quantity,
             owned.total_quantity,
             as_of,
             terms.typical.item(num),
