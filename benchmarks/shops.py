@@ -86,7 +86,7 @@ class _Taste:
         low = np.where(self.first[kinds] > 0, self.within[self.first[kinds] - 1], 0.0)
         high = self.within[self.first[kinds + 1] - 1]
         found = np.searchsorted(self.within, low + draws * (high - low), side="right")
-        return np.clip(found, self.first[kinds], self.first[kinds + 1] - 1)
+        return np.asarray(np.clip(found, self.first[kinds], self.first[kinds + 1] - 1))
 
 
 def _running(weights: Array) -> Array:

@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -55,7 +56,7 @@ def main(path: str, reading: str = "{}", runs: str = "1") -> dict[str, Any]:
     for _ in range(int(runs)):
         with threadpool_limits(1, "blas"):  # what implicit asks for: it has threads of its own
             model = AlternatingLeastSquares(factors=FACTORS, iterations=ITERATIONS, random_state=0)
-            found["als"].append(timed(lambda m=model: m.fit(matrix, show_progress=False)))
+            found["als"].append(timed(partial(model.fit, matrix, show_progress=False)))
         found["ours"].append(timed(lambda: Association.fit(baskets, pz.EngineConfig(), as_of)))
     medians = {
         name: {key: statistics.median(run[key] for run in rows) for key in rows[0]}

@@ -219,14 +219,15 @@ class Batch:
         place, codes = self._places(chosen)
         parts = [self._rows(level, place) for level in range(3)]
         parts.append(self._returned_rows(place))
-        rows = _Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        columns: list[NDArray[Any]] = [np.concatenate(each) for each in zip(*parts, strict=True)]
+        rows = _Rows(*columns)
         space = self.view.space
         names, ranks = _ranked(space.ids, space.groups, space.types)
         shift = np.array([0, len(space.ids), len(space.ids) + len(space.groups)])
         target = rows.target + shift[rows.level]
         order = stable_order(ranks[target], len(names))
         order = stable_order(rows.place * 3 + rows.level, 3 * len(codes), order)
-        rows = _Rows(*(column[order] for column in rows))
+        rows = _Rows(*(column[order] for column in columns))
         return pd.DataFrame(
             {
                 "customer_id": worded(self.purchases.customer_ids, codes[rows.place]),

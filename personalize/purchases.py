@@ -305,8 +305,8 @@ class Occasion:
         customer, target, at = customer[order], target[order], at[order]
         starts = np.flatnonzero(_changes(customer) | _changes(target) | _changes(at))
         summed = np.add.reduceat(quantity[order], starts, dtype=np.int64) if len(starts) else at
-        parts = (each[starts].astype(np.int64, copy=False) for each in (customer, target, at))
-        return cls(*parts, summed, n_targets)
+        c, t, when = (each[starts].astype(np.int64, copy=False) for each in (customer, target, at))
+        return cls(c, t, when, summed, n_targets)
 
     @cached_property
     def is_first(self) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from scipy import stats
 from personalize.config import EngineConfig
 from personalize.purchases import Occasion
 from personalize.repurchase import BASES, EDGES, Curves, Level, fit_curves
+from personalize.repurchase.gaps import Gaps, count_gaps, fill_gaps
 from personalize.times import DAY
 
 Buys = list[tuple[int, int, float, int]]
@@ -513,3 +514,22 @@ def test_a_mixture_is_not_shrunken_to_its_middle() -> None:
     curves = fit(level_of([*coffee, *coats], n_targets=2), 720.0, curve_strength=20.0)
     assert curves.upper[1] < 0.1
     assert np.isfinite(curves.gaps(0.25)[0])
+
+
+def test_compiled_gaps_are_the_plain_ones() -> None:
+    """Ann again after 3 days, then followed for 400; bob once, followed for 1: by target."""
+    bought = Occasion.from_lines(
+        np.array([0, 0, 1]), np.array([0, 0, 0]), np.array([0, 3, 402]) * DAY, np.ones(3), 1
+    )
+    fast = count_gaps(bought, 403 * DAY, EDGES)
+    column_of_day = np.searchsorted(EDGES, np.arange(366), side="right") - 1
+    plain = Gaps(*(np.zeros_like(each) for each in fast))
+    fill_gaps.py(
+        bought.customer, bought.target, bought.at, 403 * DAY, DAY, column_of_day, *plain
+    )  # fmt: skip
+    for ours, theirs in zip(fast, plain, strict=True):
+        assert ours.tolist() == theirs.tolist()
+    assert np.flatnonzero(fast.again[0]).tolist() == [3]
+    assert np.flatnonzero(fast.censored[0]).tolist() == [1, len(EDGES) - 1]
+    counted = (fast.buyers, fast.repeaters, fast.purchases)
+    assert [each.tolist() for each in counted] == [[2.0], [1.0], [3.0]]

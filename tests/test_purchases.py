@@ -22,6 +22,7 @@ from personalize.purchases import (
     OwnedTable,
     Purchases,
     PurchaseState,
+    find_rows,
     owned_of,
 )
 from personalize.times import DAY, MISSING, to_micros
@@ -234,6 +235,25 @@ def test_rows_are_found(table: OwnedTable) -> None:
     """A pair that is owned is found; no other, and nothing unknown, though its key be near."""
     customer, target = ints(0, 0, 0, 1, 1, -1, 1, 9), ints(0, 1, 2, 1, -1, 2, 2, 0)
     assert table.find(customer, target).tolist() == [0, -1, 1, 2, -1, -1, -1, -1]
+
+
+def test_compiled_finding_is_plain(table: OwnedTable) -> None:
+    """The interpreter finds the rows that the compiled loop does."""
+    customer, target = ints(0, 0, 0, 1, 1, -1, 1, 9), ints(0, 1, 2, 1, -1, 2, 2, 0)
+    rows = np.empty(8, dtype=np.int64)
+    find_rows.py(table.starts, table.target, customer, target, rows)
+    assert rows.tolist() == table.find(customer, target).tolist()
+
+
+def test_only_the_rows_asked_for() -> None:
+    """Some rows of what is owned are those rows of all of it."""
+    bought = Occasion.from_lines(
+        ints(0, 0, 0, 1), ints(0, 0, 2, 1), ints(10, 20, 5, 7), ints(1, 2, 3, 4), 3
+    )
+    assert bought.n_owned == len(bought.owned()) == 3
+    some, part = bought.owned(ints(0, 2)), bought.owned().take(ints(0, 2))
+    for name in ("customer", "target", "n_orders", "first_at", "last_at", "total_quantity"):
+        assert getattr(some, name).tolist() == getattr(part, name).tolist()
 
 
 def test_rows_are_taken(table: OwnedTable) -> None:

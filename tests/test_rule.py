@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personalize.suppression.batch import fill_decisions, fill_due
+from personalize.suppression.batch import fill_decisions, fill_due, put_times
 from personalize.suppression.rule import REASONS, SCOPES, basis_level, combine, due_at
 from personalize.times import DAY, FOREVER, MISSING
 
@@ -274,3 +274,14 @@ def test_compiled_decisions_are_the_plain_ones(
     fill_decisions(*fast, times, as_of)
     fill_decisions.py(*plain, times, as_of)
     np.testing.assert_array_equal(fast, plain)
+
+
+def test_compiled_times_are_the_plain_ones() -> None:
+    """Where there is a row whose rule is on, its times are written; elsewhere nothing is."""
+    rows = np.array([1, -1, 0], dtype=np.int64)
+    since = np.array([5, 6], dtype=np.int64)
+    until = np.array([MISSING, 9], dtype=np.int64)
+    fast, plain = (np.zeros((3, 4), dtype=np.int64) for _ in range(2))
+    put_times(fast, 2, rows, since, until)
+    put_times.py(plain, 2, rows, since, until)
+    assert fast.tolist() == plain.tolist() == [[0, 0, 6, 9], [0, 0, 0, 0], [0, 0, 0, 0]]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from personalize.config import EngineConfig
 from personalize.purchases import Occasion
-from personalize.substitutes import Substitutes, fit_substitutes
+from personalize.substitutes import Substitutes, fill_between, fit_substitutes
 from personalize.times import DAY
 
 Buys = list[tuple[int, int, float]]
@@ -185,3 +185,13 @@ def test_a_plain_loop_finds_the_same(buys: Buys, rest: float, window: int) -> No
     expected = naive(buys, 3, as_of, window)
     assert found.come_back.tolist() == [seen for seen, _ in expected]
     np.testing.assert_allclose(found.expected, [chance for _, chance in expected], rtol=1e-6)
+
+
+def test_compiled_counts_are_the_plain_ones() -> None:
+    """Orders at 1, 2, 3 and 5: after 1 and before 5 are two; before the start are none."""
+    starts, at = np.array([0, 0, 4]), np.array([1, 2, 3, 5])
+    customer, start, end = np.array([1, 1, 0]), np.array([1, 5, 0]), np.array([5, 3, 9])
+    fast, plain = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
+    fill_between(starts, at, customer, start, end, fast)
+    fill_between.py(starts, at, customer, start, end, plain)
+    assert fast.tolist() == plain.tolist() == [2, 0, 0]

@@ -166,7 +166,8 @@ class _LifeTable:
             # A column at a time: that adds ten times as fast as rows do.
             columns = np.atleast_2d(values.T)
             added = [np.bincount(parent[known], each[known], n_parents) for each in columns]
-            return np.stack(added, axis=-1).reshape(n_parents, *values.shape[1:])
+            whole = np.stack(added, axis=-1).reshape(n_parents, *values.shape[1:])
+            return np.asarray(whole, dtype=np.float64)
 
         return _LifeTable(*(add(getattr(self, name)) for name in self.__dataclass_fields__))
 

@@ -269,14 +269,14 @@ class ManyCustomers:
         n, n_customers = len(customer), len(self.purchases.customer_ids)
         order = stable_order(np.where(customer < 0, n_customers, customer), n_customers + 1)
         found = self._decided(customer[order], product[order], as_of)
-        out = Decisions(*(np.empty(n, column.dtype) for column in found))
+        columns: list[NDArray[Any]] = [np.empty(n, column.dtype) for column in found]
 
         def put(start: int, stop: int) -> None:
-            for column, values in zip(out, found, strict=True):
-                column[order[start:stop]] = values[start:stop]
+            for place, column in enumerate(columns):
+                column[order[start:stop]] = found[place][start:stop]
 
         in_blocks(put, n, _BLOCK)
-        return out
+        return Decisions(*columns)
 
     def _decided(self, customer: Ints, product: Ints, as_of: int) -> Decisions:
         n = len(customer)
