@@ -18,7 +18,7 @@ from personalize.policy import Policy, TypeRule
 from personalize.purchases import OrderLine, PurchaseState
 from personalize.times import MISSING
 
-N_GAPS: Final = 40
+N_GAPS: Final = 100
 N_PAIRS: Final = 15
 N_TYPED_ANCHORS: Final = 2_000
 N_ANCHORS: Final = 300
@@ -38,7 +38,7 @@ class Gap:
     n_lines : int
         Order lines before the cutoff.
     gap_days : float or None, days
-        What a purchase suppresses for; None: for good.
+        When the next one comes due after a purchase; None: never, it is suppressed for good.
     typical_days : float, days
         Median time to the next purchase of those who buy again.
     basis : str
