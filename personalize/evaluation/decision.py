@@ -208,12 +208,6 @@ class RepurchaseTask:
                     self.pairs.again, score, is_probability=is_probability
                 )
 
-    def add(self, name: str, score: FloatArray, *, is_probability: bool = True) -> None:
-        """Keep the metrics of one score."""
-        self.methods[name] = score_repurchase(
-            self.pairs.again, score, is_probability=is_probability
-        )
-
     def result(self, subject: Subject, name: str = OURS) -> RepurchaseResult:
         """Return everything measured, with the decision of `subject` in force."""
         if self.is_empty:

@@ -74,7 +74,7 @@ def report_html(evaluation: Evaluation, *, title: str = "How good is it?") -> st
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"share": _share, "count": _count, "ratio": _told}
+    environment.filters |= {"share": _share, "count": _count}
     source = resources.files("personalize.evaluation").joinpath(TEMPLATE)
     template = environment.from_string(source.read_text(encoding="utf-8"))
     plots = {name: Markup(svg) for name, svg in _plots(evaluation)}  # noqa: S704 - our own SVG
@@ -202,7 +202,3 @@ def _share(value: float, digits: int = 1) -> str:
 
 def _count(value: float) -> str:
     return f"{value:,.0f}"
-
-
-def _told(ratio: Ratio) -> str:
-    return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"

@@ -45,22 +45,15 @@ def trade_plot(evaluation: Evaluation) -> Figure:
                 label="lowest probabilities first",
             )
         for threshold, colour, marker in (
-            ("due_quantile", PEER, "o"),
-            ("repurchase_threshold", MUTED, "s"),
+            ("due_quantile", PEER, "o-"),
+            ("repurchase_threshold", MUTED, "s-"),
         ):
             found = [each for each in result.previews if each.threshold == threshold]
-            points = [(each.trade.saved, each.trade.lost) for each in found]
-            label = f"{threshold} {found[0].value:g} to {found[-1].value:g}" if found else None
-            axes.plot(
-                *zip(*points, strict=True) if points else ((), ()),
-                marker=marker, markersize=3.5, linewidth=0.9, color=colour, label=label,
-            )  # fmt: skip
+            saved, lost = [p.trade.saved for p in found], [p.trade.lost for p in found]
+            axes.plot(saved, lost, marker, ms=3.5, lw=0.9, color=colour, label=threshold)
         if result.in_force is not None:
-            axes.plot(
-                result.in_force.saved,
-                result.in_force.lost,
-                "*", markersize=13, color=OURS, zorder=5, label="decision in force",
-            )  # fmt: skip
+            saved, lost = [result.in_force.saved], [result.in_force.lost]
+            axes.plot(saved, lost, "*", ms=13, color=OURS, zorder=5, label="decision in force")
         _shares(axes)
         axes.set_xlim(-0.02, 1.04)
         axes.set_ylim(-0.02, 1.04)
