@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from personalize.cells import ColumnTypeError, read_ids
+from personalize.cells import Coded, ColumnTypeError, read_ids
 from personalize.errors import InvalidConfigError
 from personalize.orders import Orders
 from personalize.purchases import Purchases
 from personalize.ranking import Barred, Pick
 from personalize.repurchase import BASES, RULE
+from personalize.sorting import stable_order
 from personalize.suppression import REASONS, SCOPES, Decisions, ManyCustomers, numbers_in
 from personalize.tables import from_series
 from personalize.times import DAY, FOREVER, MISSING
@@ -42,8 +45,8 @@ COMPLEMENT_COLUMNS = (
 )
 
 
-def texts(values: Iterable[Any], argument: str) -> list[str]:
-    """Return ids as strings, read as the tables read them: whole numbers lose their point.
+def coded_ids(values: Iterable[Any], argument: str) -> Coded:
+    """Return ids, each distinct one once, read as the tables read them.
 
     Raises
     ------
@@ -63,13 +66,22 @@ def texts(values: Iterable[Any], argument: str) -> list[str]:
                 f"(first: row {int(np.argmax(bad))}); leave those rows out",
                 field=argument,
             )
-    words = np.array(found.words.to_pylist(), dtype=object)
-    ids: list[str] = words[found.codes].tolist()
-    return ids
+    return found
 
 
-def column(table: pd.DataFrame, name: str, argument: str) -> list[str]:
-    """Return an id column of an argument as strings.
+def texts(values: Iterable[Any], argument: str) -> list[str]:
+    """Return ids as strings, read as the tables read them: whole numbers lose their point.
+
+    Raises
+    ------
+    InvalidConfigError
+        If one is missing, or no id.
+    """
+    return _listed(coded_ids(values, argument))
+
+
+def coded_column(table: pd.DataFrame, name: str, argument: str) -> Coded:
+    """Return an id column of an argument, each distinct id once.
 
     Raises
     ------
@@ -83,7 +95,18 @@ def column(table: pd.DataFrame, name: str, argument: str) -> list[str]:
             "give a DataFrame that has it once",
             field=argument,
         )
-    return texts(table[name], f"{argument}.{name}")
+    return coded_ids(table[name], f"{argument}.{name}")
+
+
+def column(table: pd.DataFrame, name: str, argument: str) -> list[str]:
+    """Return an id column of an argument as strings; `coded_column` says what it raises."""
+    return _listed(coded_column(table, name, argument))
+
+
+def _listed(ids: Coded) -> list[str]:
+    words = np.array(ids.words.to_pylist(), dtype=object)
+    found: list[str] = words[ids.codes].tolist()
+    return found
 
 
 def listed(chosen: Collection[str] | pd.DataFrame, name: str, argument: str) -> list[str]:
@@ -112,6 +135,13 @@ def moments(micros: Ints) -> pd.Series:
 def strings(values: Sequence[str | None] | NDArray[Any]) -> pd.Series:
     """Return texts as a string column, nulls kept."""
     return pd.Series(values, dtype="str")
+
+
+def worded(words: Sequence[str | None] | pa.Array, codes: NDArray[Any]) -> pd.Series:
+    """Return a string column of codes; code -1 is the last word."""
+    # Arrow keeps its texts where they are: no object is made of any.
+    taken = pa.array(words, pa.large_string()).take(pa.array(codes % len(words)))
+    return pd.Series(pd.array(taken, dtype="str"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,81 +186,91 @@ class Batch:
         if chosen is not None:
             ids = list(dict.fromkeys(listed(chosen, "customer_id", "customers")))
             return ids, self.purchases.codes(ids)
-        seen = np.unique(self.orders.order_customer)
-        known = np.asarray(seen[seen >= 0], dtype=np.int64)
-        return self.orders.customer_ids.take(known).to_pylist(), known
+        known = self._places(None)[1]
+        return self.orders.customer_ids.take(pa.array(known)).to_pylist(), known
 
     # --- suppression ---
 
     def check(self, pairs: pd.DataFrame) -> pd.DataFrame:
         """Return the decision about each pair, rows as given."""
-        customer_ids = column(pairs, "customer_id", "pairs")
-        product_ids = column(pairs, "product_id", "pairs")
+        customers = coded_column(pairs, "customer_id", "pairs")
+        products = coded_column(pairs, "product_id", "pairs")
         found = self.many.decide(
-            self.purchases.codes(customer_ids),
-            numbers_in(self.view.space, product_ids),
+            self.purchases.codes(customers.words)[customers.codes],
+            numbers_in(self.view.space, products.words.to_pylist())[products.codes],
             self.as_of,
         )
-        out = pd.DataFrame(
-            {"customer_id": strings(customer_ids), "product_id": strings(product_ids)}
-        )
-        return _with_decisions(out, found).set_axis(pairs.index)
+        columns = {
+            "customer_id": worded(customers.words, customers.codes),
+            "product_id": worded(products.words, products.codes),
+        }
+        return pd.DataFrame(columns | _decided(found)).set_axis(pairs.index)
 
     def suppress(self, chosen: Collection[str] | None) -> pd.DataFrame:
         """Return the suppression list of the customers asked about, by customer and target."""
-        ids, codes = self.customers(chosen)
-        place = np.full(len(self.purchases.customer_ids), -1, dtype=np.int64)
-        place[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
+        place, codes = self._places(chosen)
         parts = [self._rows(level, place) for level in range(3)]
-        parts.insert(1, self._returned_rows(place))
-        rows = pd.concat(parts, ignore_index=True)
-        rows = rows.sort_values(["place", "level", "target_id"], ignore_index=True)
-        names = np.array([*ids, ""], dtype=object)
+        parts.append(self._returned_rows(place))
+        rows = _Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        space = self.view.space
+        names, ranks = _ranked(space.ids, space.groups, space.types)
+        shift = np.array([0, len(space.ids), len(space.ids) + len(space.groups)])
+        target = rows.target + shift[rows.level]
+        order = stable_order(ranks[target], len(names))
+        order = stable_order(rows.place * 3 + rows.level, 3 * len(codes), order)
+        rows = _Rows(*(column[order] for column in rows))
         return pd.DataFrame(
             {
-                "customer_id": strings(names[rows["place"].to_numpy()]),
-                "scope": strings(np.array(SCOPES, dtype=object)[rows["level"].to_numpy()]),
-                "target_id": strings(rows["target_id"].to_numpy()),
-                "reason": strings(np.array(REASONS, dtype=object)[rows["reason"].to_numpy()]),
-                "since": moments(rows["since"].to_numpy(np.int64)),
-                "until": moments(rows["until"].to_numpy(np.int64)),
-                "basis": strings(np.array(BASES, dtype=object)[rows["basis"].to_numpy()]),
-                "repurchase_probability": rows["chance"].to_numpy(np.float64),
+                "customer_id": worded(self.purchases.customer_ids, codes[rows.place]),
+                "scope": worded(SCOPES, rows.level),
+                "target_id": worded(names, target[order]),
+                "reason": worded(REASONS, rows.reason),
+                "since": moments(rows.since),
+                "until": moments(rows.until),
+                "basis": worded(BASES, rows.basis),
+                "repurchase_probability": rows.chance,
             }
         )
 
-    def _rows(self, level: int, place: Ints) -> pd.DataFrame:
+    def _places(self, chosen: Collection[str] | None) -> tuple[Ints, Ints]:
+        """Return the place of each customer code in the list, -1 for none, and the codes by it."""
+        place = np.full(len(self.purchases.customer_ids), -1, dtype=np.int64)
+        if chosen is None:  # ascending by code is ascending by id
+            place[self.orders.order_customer[self.orders.order_customer >= 0]] = 0
+            codes = np.flatnonzero(place == 0)
+        else:
+            codes = self.customers(chosen)[1]
+            codes = codes[codes >= 0]
+        place[codes] = np.arange(len(codes))
+        return place, codes
+
+    def _rows(self, level: int, place: Ints) -> _Rows:
         table, until = self.many.owned[level], self.many.until[level]
         rows = np.flatnonzero((until > self.as_of) & (place[table.customer] >= 0))
-        space, target = self.view.space, table.target[rows]
-        names = np.array((space.ids, space.groups, space.types)[level], dtype=object)
-        return pd.DataFrame(
-            {
-                "place": place[table.customer[rows]],
-                "level": level,
-                "target_id": names[target],
-                "reason": level,
-                "since": table.last_at[rows],
-                "until": until[rows],
-                "basis": self.view.rules.levels[level].basis[target],
-                "chance": self.many.chance(level, rows, self.as_of),
-            }
+        target = table.target[rows]
+        return _Rows(
+            place=place[table.customer[rows]],
+            level=np.full(len(rows), level, dtype=np.int8),
+            target=target,
+            reason=np.full(len(rows), level, dtype=np.int8),
+            since=table.last_at[rows],
+            until=until[rows],
+            basis=self.view.rules.levels[level].basis[target],
+            chance=self.many.chance(level, rows, self.as_of),
         )
 
-    def _returned_rows(self, place: Ints) -> pd.DataFrame:
+    def _returned_rows(self, place: Ints) -> _Rows:
         table, until = self.many.returned, self._returned_until
         rows = np.flatnonzero((until > self.as_of) & (place[table.customer] >= 0))
-        return pd.DataFrame(
-            {
-                "place": place[table.customer[rows]],
-                "level": 0,
-                "target_id": np.array(self.view.space.ids, dtype=object)[table.target[rows]],
-                "reason": 3,
-                "since": table.last_at[rows],
-                "until": until[rows],
-                "basis": RULE,
-                "chance": np.full(len(rows), np.nan),
-            }
+        return _Rows(
+            place=place[table.customer[rows]],
+            level=np.zeros(len(rows), dtype=np.int8),
+            target=table.target[rows],
+            reason=np.full(len(rows), 3, dtype=np.int8),
+            since=table.last_at[rows],
+            until=until[rows],
+            basis=np.full(len(rows), RULE),
+            chance=np.full(len(rows), np.nan),
         )
 
     @cached_property
@@ -295,16 +335,37 @@ class Batch:
         return found
 
 
-def _with_decisions(out: pd.DataFrame, found: Decisions) -> pd.DataFrame:
-    bases = np.array([*BASES, None], dtype=object)
-    return out.assign(
-        suppress=found.reason != len(REASONS) - 1,
-        reason=strings(np.array(REASONS, dtype=object)[found.reason]),
-        since=moments(found.since),
-        until=moments(found.until),
-        basis=strings(bases[found.basis]),
-        repurchase_probability=found.chance,
-    )
+def _decided(found: Decisions) -> dict[str, Any]:
+    """Return decisions as the columns of a table."""
+    return {
+        "suppress": found.reason != len(REASONS) - 1,
+        "reason": worded(REASONS, found.reason),
+        "since": moments(found.since),
+        "until": moments(found.until),
+        "basis": worded([*BASES, None], found.basis),
+        "repurchase_probability": found.chance,
+    }
+
+
+class _Rows(NamedTuple):
+    """Rows of a suppression list as parallel arrays: whose by place in the list, and of what."""
+
+    place: Ints
+    level: NDArray[np.int8]
+    target: Ints
+    reason: NDArray[np.int8]
+    since: Ints
+    until: Ints
+    basis: Ints
+    chance: NDArray[np.float64]
+
+
+def _ranked(*vocabularies: Sequence[str]) -> tuple[pa.Array, Ints]:
+    """Return the words of all vocabularies in one, and the place of each in sorted order."""
+    words = pa.concat_arrays([pa.array(each, pa.large_string()) for each in vocabularies])
+    ranks = np.empty(len(words), dtype=np.int64)
+    ranks[pc.array_sort_indices(words).to_numpy()] = np.arange(len(words))
+    return words, ranks
 
 
 def by_key(

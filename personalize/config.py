@@ -52,12 +52,15 @@ RANGES: Mapping[str, Range] = {
     "n_neighbours": Range(1, 10_000),
     "ridge": Range(0.001, 1_000_000.0),
     "ridge_share": Range(0.0, 1.0),
+    "owners_share": Range(0.0, 1.0),
+    "specificity": Range(0.0, 1.0),
     "demand_window_days": Range(1, 365),
     "demand_exponent": Range(0.0, 4.0),
     "curve_strength": Range(0.1, 100_000.0),
     "rhythm_strength": Range(0.0, 100_000.0),
     "one_per_need_window_days": Range(7, 3650),
     "one_per_need_ratio": Range(0.0, 1.0),
+    "new_share": Range(0.0, 0.5),
     "n_repurchase_windows": Range(1, 50),
     "seed": Range(0, 2**32 - 1),
 }
@@ -112,6 +115,12 @@ class EngineConfig:
         L2 penalty of the neighbourhood ridge.
     ridge_share : float, share
         Weight of the ridge beside the conditional probability in complements of a basket.
+    owners_share : float, share
+        Weight of co-ownership (customers who own both, in whatever orders) beside sharing an
+        order in complements of a basket.
+    specificity : float
+        The dial between the most likely complements (0) and the most specific ones (1, as lift
+        has it): a score is divided by the product's share of all sales to this power.
     demand_window_days : float, days
         A sale this old counts half in what is wanted now.
     demand_exponent : float
@@ -125,6 +134,9 @@ class EngineConfig:
     one_per_need_ratio : float, share
         A type is one-per-need if its buyers buy another less than this share as often as chance
         would have it, even at the 90% upper bound.
+    new_share : float, share
+        Places of a list kept for new products alike to what goes with the anchors; by default
+        they only fill what was left free.
     n_repurchase_windows : int
         Earlier cutoffs on which the repurchase probability is fitted.
     seed : int
@@ -147,12 +159,15 @@ class EngineConfig:
     n_neighbours: int = 100
     ridge: float = 500.0
     ridge_share: float = 0.3
+    owners_share: float = 0.1
+    specificity: float = 0.1
     demand_window_days: float = 7.0
     demand_exponent: float = 1.0
     curve_strength: float = 20.0
     rhythm_strength: float = 2.0
     one_per_need_window_days: float = 180.0
     one_per_need_ratio: float = 0.7
+    new_share: float = 0.0
     n_repurchase_windows: int = 5
     seed: int = 0
 

@@ -1,9 +1,9 @@
 """How wanted each product is now, against its own past.
 
 What sells now sells next: a product's share of the sales now over its share of all sales, to a
-power, multiplies what is recommended next; the share now alone orders what is popular. "Now" fades:
-a sale counts half after so many days. Cheap to compute, so that it can be refreshed without
-learning anything else again.
+power, multiplies what is recommended next; the share now alone orders what is popular. Complements
+move with the season in the same way, but slower and less. "Now" fades: a sale counts half after so
+many days. Cheap to compute, so that it can be refreshed without learning anything else again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,15 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 PRIOR_LINES: Final = 0.5
 """Order lines now that a product's own past counts for: keeps the factor of a rare one near 1."""
+SEASON_DAYS: Final = 30.0
+"""A sale this old counts half in the season of complements."""
+SEASON_EXPONENT: Final = 0.2
+"""How strongly the season moves complements. Chosen on earlier months: half of the gain of no
+season in June is lost again at 0.4 in August."""
+FLOOR: Final = 0.6
+"""Weight of a product's share of the season's sales beside its chance given an unknown anchor."""
+FLOOR_ORDERS: Final = 30.0
+"""Orders of the anchors at which that weight is halved: who is known well needs no guess."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,13 +39,20 @@ class Demand:
     Parameters
     ----------
     factors : float32, shape (n_products,)
-        What a score is multiplied with; 1 is as ever, above 0.
+        What a score of the history is multiplied with; 1 is as ever, above 0.
     popularity : float32, shape (n_products,)
         Share of the sales now, shrunken to the share of all sales; sums to 1.
+    season : float32, shape (n_products,)
+        Share of the season's sales, shrunken likewise: added to a complement's chance given an
+        anchor of which few orders say little.
+    season_factors : float32, shape (n_products,)
+        What the sum is multiplied with: the season against the past, and ``specificity``.
     """
 
     factors: Array
     popularity: Array
+    season: Array
+    season_factors: Array
 
     @classmethod
     def fit(
@@ -53,19 +69,59 @@ class Demand:
         n_products : int
             Products that have a number.
         config : EngineConfig
-            ``demand_window_days`` and ``demand_exponent``.
+            ``demand_window_days``, ``demand_exponent`` and ``specificity``.
         as_of : int, microseconds
             Now.
         """
-        fade = np.exp2((times - as_of) / (config.demand_window_days * DAY))
         ever = np.bincount(nums, minlength=n_products).astype(np.float64)
-        now = np.bincount(nums, weights=fade, minlength=n_products)
-        expected = ever * (now.sum() / max(ever.sum(), 1.0))
-        ratio = (now + PRIOR_LINES) / (expected + PRIOR_LINES)
-        factors = ratio**config.demand_exponent
-        share = ever / max(ever.sum(), 1.0)
-        popularity = (now + PRIOR_LINES * share) / (now.sum() + PRIOR_LINES)
-        return cls(factors.astype(np.float32), popularity.astype(np.float32))
+        total = max(ever.sum(), 1.0)
+
+        def at_pace(days: float) -> tuple[Array, Array]:
+            """Return how demand has changed, and the share of the sales of the last days."""
+            fade = np.exp2((times - as_of) / (days * DAY))
+            now = np.bincount(nums, weights=fade, minlength=n_products)
+            expected = ever * (now.sum() / total)
+            ratio = (now + PRIOR_LINES) / (expected + PRIOR_LINES)
+            return ratio, (now + PRIOR_LINES * (ever / total)) / (now.sum() + PRIOR_LINES)
+
+        change, popularity = at_pace(config.demand_window_days)
+        turn, season = at_pace(SEASON_DAYS)
+        usual = ever.sum() / max(np.count_nonzero(ever), 1)
+        size = (ever + PRIOR_LINES) / (usual + PRIOR_LINES)
+        found = (
+            change**config.demand_exponent,
+            popularity,
+            season,
+            turn**SEASON_EXPONENT * size**-config.specificity,
+        )
+        return cls(*(each.astype(np.float32) for each in found))
+
+    @staticmethod
+    def floor(n_orders: float) -> float:
+        """Return the weight of the season beside chances that rest on so many orders."""
+        return FLOOR * FLOOR_ORDERS / (FLOOR_ORDERS + n_orders)
+
+    def of_complements(self, nums: Array, chances: Array, n_orders: float) -> Array:
+        """Return the scores of complements, from their chances given the anchors.
+
+        Parameters
+        ----------
+        nums : int, shape (n,)
+            Product numbers.
+        chances : float64, shape (n,)
+        n_orders : float
+            Orders of the anchors, which the chances rest on.
+
+        Returns
+        -------
+        float64, shape (n,)
+        """
+        season = self.floor(n_orders) * self.season[nums].astype(np.float64)
+        return np.asarray((chances + season) * self.season_factors[nums].astype(np.float64))
+
+    def of_next(self, nums: Array, scores: Array) -> Array:
+        """Return the scores of what comes next, from those of the history; as `of_complements`."""
+        return np.asarray(scores * self.factors[nums].astype(np.float64))
 
     def arrays(self) -> dict[str, Array]:
         """Return every array by name, for the artifact."""
@@ -74,4 +130,4 @@ class Demand:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
         """Return the demand of `arrays`."""
-        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        return cls(**{field.name: np.asarray(arrays[field.name]) for field in fields(cls)})

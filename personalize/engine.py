@@ -432,6 +432,7 @@ class Engine:
         product_id: str,
         as_of: Moment,
         *,
+        anchors: Sequence[str] = (),
         policy: Policy | None = None,
         catalog: Catalog | None = None,
     ) -> dict[str, Any]:
@@ -442,6 +443,8 @@ class Engine:
         state : PurchaseState
         product_id : str
         as_of : moment
+        anchors : sequence of str
+            What the message is about, if the pick is to be explained beside anchors.
         policy : Policy, optional
         catalog : Catalog, optional
 
@@ -450,7 +453,8 @@ class Engine:
         UnknownProductError
             If nothing knows the product and the customer does not own it.
         """
-        return explained(self.view(policy, catalog), state, product_id, to_micros(as_of))
+        view = self.view(policy, catalog)
+        return explained(view, state, product_id, to_micros(as_of), anchors)
 
 
 def _check_kind(given: object, kind: type, argument: str, makers: str) -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from personalize.association import POWER
 from personalize.errors import UnknownProductError
 from personalize.purchases import Owned, PurchaseState
-from personalize.repurchase import BASES, PAIR_FEATURES, TARGET_FEATURES, pair_features
+from personalize.repurchase import BASES, CUSTOMER_FEATURES, PAIR_FEATURES, TARGET_FEATURES
 from personalize.suppression import SCOPES, CustomerScopes, Scope
 from personalize.times import FOREVER, MISSING, to_rfc3339
-from personalize.view import View
+from personalize.view import Ints, View
 
 
-def explained(view: View, state: PurchaseState, product_id: str, as_of: int) -> dict[str, Any]:
+def explained(
+    view: View,
+    state: PurchaseState,
+    product_id: str,
+    as_of: int,
+    anchors: Sequence[str] = (),
+) -> dict[str, Any]:
     """Return how one product was judged for one customer, as nested plain values.
 
     Raises
@@ -36,7 +44,7 @@ def explained(view: View, state: PurchaseState, product_id: str, as_of: int) -> 
             "until": None if until is None else to_rfc3339(until),
         },
         "scopes": _scopes(view, scopes, product_id, num, as_of),
-        "pick": _pick(view, state, num) if num >= 0 else None,
+        "pick": _pick(view, state, num, anchors) if num >= 0 else None,
     }
 
 
@@ -93,46 +101,88 @@ def _scope(
 def _probability(
     view: View, scopes: CustomerScopes, level: int, place: int, owned: Owned, as_of: int
 ) -> dict[str, Any]:
-    state, terms = scopes.state, view.rules.levels[level]
+    terms = view.rules.levels[level]
     logistic = view.judgement.levels[level].logistic
-    values = pair_features(
-        owned.n_orders,
-        owned.first_at,
-        owned.last_at,
-        as_of,
-        state.n_orders,
-        state.first_order_at,
-        state.last_order_at,
-        terms.typical.item(place),
-    )
-    parts = {
-        name: {"value": value, "weight": weight, "adds": value * weight}
-        for name, value, weight in zip(PAIR_FEATURES, values, logistic.pair, strict=True)
-    }
+    customer, pair = scopes.features(level, place, owned, as_of)
     offset = terms.offset.item(place)
     return {
         "value": scopes.probability(level, place, owned, as_of),
         "intercept": logistic.intercept,
         "of_the_target": {"names": list(TARGET_FEATURES), "adds": offset - logistic.intercept},
-        "of_the_customer": parts,
+        "of_the_customer": {
+            **_parts(CUSTOMER_FEATURES, customer, logistic.customer),
+            **_parts(PAIR_FEATURES, pair, logistic.pair),
+        },
     }
 
 
-def _pick(view: View, state: PurchaseState, num: int) -> dict[str, Any]:
-    """Return what the history adds to a product's score, product by product."""
-    model = view.model
+def _parts(
+    names: Sequence[str], values: Sequence[float], weights: Sequence[float]
+) -> dict[str, dict[str, float]]:
+    return {
+        name: {"value": value, "weight": weight, "adds": value * weight}
+        for name, value, weight in zip(names, values, weights, strict=True)
+    }
+
+
+def _pick(view: View, state: PurchaseState, num: int, anchor_ids: Sequence[str]) -> dict[str, Any]:
+    """Return how a product's score is made: by the history, and by the anchors if there are any.
+
+    The score of a product that goes with the anchors is that of the anchors plus the history's
+    times ``history_scale``.
+    """
+    is_shown = bool(view.is_shown[num])
     if num >= view.space.n_model:
-        return {"is_shown": bool(view.is_shown[num]), "because": [], "demand_factor": 1.0}
-    owned = view.numbers(state.occasions)
-    seeds = owned[(owned < view.space.n_model)]
-    seeds = seeds[~view.is_sensitive[seeds]]
+        return {"is_shown": is_shown, "history": None, "anchors": None}
+    history = view.seeds(view.numbers(state.occasions))
+    anchors = view.seeds(view.numbers(anchor_ids))
+    found = {"is_shown": is_shown, "history": _by_history(view, history, num), "anchors": None}
+    if len(anchors):
+        found["anchors"] = _by_anchors(view, anchors, history, num)
+    return found
+
+
+def _by_history(view: View, history: Ints, num: int) -> dict[str, Any]:
+    """Return what each product owned adds to a score: (intercept + weights) x demand factor."""
+    products, demand = view.model.products, view.model.demand
+    parts = products.next_parts(history, num)
     because = [
-        {"product_id": view.space.ids[seed], "weight": float(weight)}
-        for seed, weight in zip(seeds, model.products.next_parts(seeds, num), strict=True)
+        {"product_id": view.space.ids[owned], "weight": float(weight)}
+        for owned, weight in zip(history, parts, strict=True)
         if weight
     ]
+    intercept = float(products.next_intercepts[num])
+    score = demand.of_next(np.array([num]), np.array([intercept + parts.sum()]))
     return {
-        "is_shown": bool(view.is_shown[num]),
-        "demand_factor": float(model.demand.factors[num]),
         "because": sorted(because, key=lambda part: (-part["weight"], part["product_id"])),
+        "intercept": intercept,
+        "demand_factor": float(demand.factors[num]),
+        "score": float(score[0]),
+    }
+
+
+def _by_anchors(view: View, anchors: Ints, history: Ints, num: int) -> dict[str, Any]:
+    """Return what each anchor adds: (root of the sum of powers + season) x season's factor."""
+    products, demand = view.model.products, view.model.demand
+    floor = demand.floor(float(products.together_orders[anchors].sum()))
+    because = [
+        {
+            "product_id": view.space.ids[anchor],
+            "weight": float(found.scores[place]),
+            "support": int(found.support[place]),
+            "lift": float(found.lift[place]),
+        }
+        for anchor in anchors
+        for found in [products.complement_scores(np.array([anchor]))]
+        for place in np.flatnonzero(found.nums == num)
+    ]
+    with_it, scale = view.with_anchors(anchors, history)
+    place = np.flatnonzero(with_it.nums == num)
+    return {
+        "because": sorted(because, key=lambda part: (-part["weight"], part["product_id"])),
+        "power": POWER,
+        "season": floor * float(demand.season[num]),
+        "season_factor": float(demand.season_factors[num]),
+        "score": float(with_it.scores[place].sum()),
+        "history_scale": scale,
     }

@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from personalize.sorting import is_ascending, row_starts, stable_order
+
 if TYPE_CHECKING:
     from personalize.orders import Orders
 
@@ -132,26 +134,34 @@ class Interactions:
         n_lines_of = np.bincount(line_order, minlength=len(order_time))
         used = np.flatnonzero(n_lines_of)
         customer, n_customers = _customer_keys(order_customer[used])
-        by_customer = np.lexsort((used, order_time[used], customer))
+        time = order_time[used]
+        by_time = None if is_ascending(time) else np.argsort(time, kind="stable")
+        by_customer = stable_order(customer, len(customer), by_time)
         used = used[by_customer]
-        indptr = _indptr(n_lines_of[used])
-        first_line = _indptr(n_lines_of)[used]
+        indptr = row_starts(n_lines_of[used])
+        first_line = row_starts(n_lines_of)[used]
+        sizes = n_lines_of[used]
         take = np.arange(indptr[-1], dtype=np.int64)
-        take += np.repeat(first_line - indptr[:-1], n_lines_of[used])
+        take += np.repeat(first_line - indptr[:-1], sizes)
         basket_products = line_product[take].astype(np.int32, copy=False)
         basket_customer = customer[by_customer]
         n_known = int(np.searchsorted(basket_customer, n_customers))
         of_known = slice(0, int(indptr[n_known]))
-        owner = np.repeat(basket_customer[:n_known], np.diff(indptr[: n_known + 1]))
-        when = np.repeat(order_time[used[:n_known]], np.diff(indptr[: n_known + 1]))
-        rows = _distinct_rows(owner, basket_products[of_known], when, n_customers, len(product_ids))
+        basket_of = np.repeat(np.arange(n_known, dtype=np.int32), sizes[:n_known])
+        del take
+        time = order_time[used].astype(np.int64, copy=False)
+        rows = _distinct_rows(
+            basket_customer[basket_of], basket_products[of_known], n_customers, len(product_ids)
+        )
         return cls(
             product_ids,
             indptr,
             basket_products,
-            order_time[used].astype(np.int64, copy=False),
+            time,
             basket_customer,
-            *rows,
+            rows[0],
+            rows[1],
+            time[basket_of[rows[2]]],
         )
 
     def lines(self) -> tuple[Array, Array]:
@@ -201,31 +211,26 @@ def kept_lines(orders: Orders, product_ids: pa.Array) -> tuple[Array, Array]:
     return nums[use], orders.order_time[orders.line_order[use]]
 
 
-def _indptr(counts: Array) -> Array:
-    starts = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(counts, out=starts[1:])
-    return starts
-
-
 def _customer_keys(order_customer: Array) -> tuple[Array, int]:
     """Return a contiguous customer number per order, guests one each at the end, and how many."""
     is_guest = order_customer < 0
-    codes, known = np.unique(order_customer[~is_guest], return_inverse=True)
+    seen = np.zeros(int(order_customer.max(initial=-1)) + 1, dtype=bool)
+    seen[order_customer[~is_guest]] = True
+    n_customers = int(seen.sum())
     keys = np.empty(len(order_customer), dtype=np.int32)
-    keys[~is_guest] = known
-    keys[is_guest] = len(codes) + np.arange(int(is_guest.sum()), dtype=np.int32)
-    return keys, len(codes)
+    keys[~is_guest] = (np.cumsum(seen, dtype=np.int32) - 1)[order_customer[~is_guest]]
+    keys[is_guest] = n_customers + np.arange(int(is_guest.sum()), dtype=np.int32)
+    return keys, n_customers
 
 
 def _distinct_rows(
-    owner: Array, product: Array, when: Array, n_customers: int, n_products: int
+    owner: Array, product: Array, n_customers: int, n_products: int
 ) -> tuple[Array, Array, Array]:
-    """Return the CSR of distinct (customer, product), with the latest time of each."""
-    key = owner.astype(np.int64) * max(n_products, 1) + product
-    order = np.argsort(key, kind="stable")  # stable: times stay ascending within a key
-    key = key[order]
-    is_last = np.ones(len(key), dtype=bool)
-    is_last[:-1] = key[1:] != key[:-1]
-    last = order[is_last]
-    indptr = _indptr(np.bincount(owner[last], minlength=n_customers))
-    return indptr, product[last], when[last].astype(np.int64, copy=False)
+    """Return the CSR of distinct (customer, product), and the last line of each."""
+    # Stable, so that times stay ascending within a customer and product.
+    order = stable_order(owner, n_customers, stable_order(product, n_products))
+    owner, product = owner[order], product[order]
+    is_last = np.ones(len(order), dtype=bool)
+    is_last[:-1] = (owner[1:] != owner[:-1]) | (product[1:] != product[:-1])
+    indptr = row_starts(np.bincount(owner[is_last], minlength=n_customers))
+    return indptr, product[is_last], order[is_last]

@@ -5,9 +5,9 @@ It holds products and what was learned of them; it holds no customer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, Self
 
 import numpy as np
@@ -20,6 +20,7 @@ from personalize.catalog import Catalog, Product
 from personalize.config import EngineConfig
 from personalize.demand import Demand
 from personalize.interactions import Interactions, kept_lines, number_products, product_nums
+from personalize.likeness import Likeness
 from personalize.orders import Orders
 from personalize.products import ProductSpace
 from personalize.purchases import Occasion, Purchases
@@ -27,10 +28,12 @@ from personalize.repurchase import (
     Curves,
     Level,
     Logistic,
+    earlier_habits,
     fit_curves,
     fit_logistic,
     target_features,
 )
+from personalize.sorting import distinct
 from personalize.substitutes import Substitutes, fit_substitutes
 from personalize.suppression import SCOPES, LevelModel
 
@@ -52,6 +55,8 @@ class Model:
     products, types : Association
         What is bought with what, by product and by product type.
     demand : Demand
+    likeness : Likeness
+        Which products are alike.
     levels : tuple of LevelModel
         Products, item groups and product types.
     substitutes : Substitutes
@@ -67,6 +72,7 @@ class Model:
     products: Association
     types: Association
     demand: Demand
+    likeness: Likeness
     levels: tuple[LevelModel, LevelModel, LevelModel]
     substitutes: Substitutes
     counts: Mapping[str, int]
@@ -87,8 +93,7 @@ class Model:
         sensitive = [p.product_id for p in catalog.products() if p.sensitive]
         baskets = Interactions.from_orders(orders, product_ids=known, sensitive=sensitive)
         types = _type_baskets(baskets, space)
-        levels = _levels(orders, space, numbered)
-        fitted, metrics = _fit_levels(levels, as_of, config)
+        fitted, metrics, by_type = _fit_levels(_levels(orders, space, numbered), as_of, config)
         in_basket = np.repeat(np.arange(baskets.n_baskets), np.diff(baskets.basket_indptr))
         of_type = space.array("type")[baskets.basket_products]
         return cls(
@@ -98,9 +103,10 @@ class Model:
             products=Association.fit(baskets, config, as_of),
             types=Association.fit(types, config, as_of),
             demand=Demand.fit(*baskets.lines(), len(space), config, as_of),
+            likeness=Likeness.fit(space.products, baskets, config, as_of),
             levels=fitted,
             substitutes=fit_substitutes(
-                levels[2].occasions, levels[2].orders, (in_basket, of_type), as_of, config
+                by_type.occasions, by_type.orders, (in_basket, of_type), as_of, config
             ),
             counts={
                 "orders": orders.n_orders,
@@ -119,14 +125,15 @@ class Model:
         demand = Demand.fit(*kept_lines(orders, ids), len(ids), self.config, as_of)
         levels = _levels(orders, self.space, ids)
         first, second, third = (
-            old._replace(targets=target_features(new.occasions, as_of, old.curves))
-            for old, new in zip(self.levels, levels, strict=True)
+            old._replace(targets=target_features(make(), as_of, old.curves))
+            for old, make in zip(self.levels, levels, strict=True)
         )
         return replace(self, demand=demand, levels=(first, second, third), as_of=as_of)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return every array by its name in the artifact."""
         out = {**self.products.arrays(), **self.demand.arrays(), **self.substitutes.arrays()}
+        out |= self.likeness.arrays()
         out |= {_TYPES + name: array for name, array in self.types.arrays().items()}
         for name, level in zip(_LEVELS, self.levels, strict=True):
             out |= level.curves.arrays(name)
@@ -166,6 +173,7 @@ class Model:
             products=Association.from_arrays(arrays),
             types=Association.from_arrays(types),
             demand=Demand.from_arrays(arrays),
+            likeness=Likeness.from_arrays(arrays),
             levels=(first, second, third),
             substitutes=Substitutes.from_arrays(arrays),
             counts=manifest["counts"],
@@ -184,7 +192,7 @@ def _type_baskets(baskets: Interactions, space: ProductSpace) -> Interactions:
     order = np.repeat(np.arange(baskets.n_baskets), np.diff(baskets.basket_indptr))
     kind = space.array("type")[baskets.basket_products]
     n_types = max(len(space.types), 1)
-    cells = np.unique(order[kind >= 0] * n_types + kind[kind >= 0])
+    cells = distinct(order[kind >= 0] * n_types + kind[kind >= 0])
     return Interactions.from_lines(
         pa.array(space.types, pa.large_string()),
         cells // n_types,
@@ -194,7 +202,11 @@ def _type_baskets(baskets: Interactions, space: ProductSpace) -> Interactions:
     )
 
 
-def _levels(orders: Orders, space: ProductSpace, numbered: pa.Array) -> tuple[Level, Level, Level]:
+Levels = tuple[Callable[[], Level], Callable[[], Level], Callable[[], Level]]
+"""What makes each level: of a large shop there is room for one at a time."""
+
+
+def _levels(orders: Orders, space: ProductSpace, numbered: pa.Array) -> Levels:
     """Return the purchases of known customers by product, item group and product type."""
     bought = Purchases.from_orders(orders)
     product = np.asarray(product_nums(orders.product_ids, numbered))[bought.product]
@@ -206,29 +218,36 @@ def _levels(orders: Orders, space: ProductSpace, numbered: pa.Array) -> tuple[Le
         groups: NDArray[np.int64] | None,
         types: NDArray[np.int64] | None,
     ) -> Level:
-        target = np.where(product >= 0, of[product], -1)
+        target = np.append(of, -1).astype(np.int32)[product]
         occasions = Occasion.from_lines(bought.customer, target, bought.at, bought.quantity, n)
         return Level(occasions, whole, groups, types, len(space.types) if types is not None else 0)
 
-    nothing = np.zeros(len(bought.customer), dtype=np.int64)
+    nothing = np.zeros(len(bought.customer), dtype=np.int32)
     whole = Occasion.from_lines(bought.customer, nothing, bought.at, bought.quantity, 1)
     return (
-        level(np.arange(len(space)), len(space), group, kind),
-        level(group, len(space.groups), None, space.type_of_group),
-        level(kind, len(space.types), None, None),
+        partial(level, np.arange(len(space)), len(space), group, kind),
+        partial(level, group, len(space.groups), None, space.type_of_group),
+        partial(level, kind, len(space.types), None, None),
     )
 
 
 def _fit_levels(
-    levels: tuple[Level, Level, Level], as_of: int, config: EngineConfig
-) -> tuple[tuple[LevelModel, LevelModel, LevelModel], dict[str, float]]:
-    fitted: list[LevelModel] = []
+    levels: Levels, as_of: int, config: EngineConfig
+) -> tuple[tuple[LevelModel, LevelModel, LevelModel], dict[str, float], Level]:
+    """Return what is learned of each level, figures of it, and the level of types itself."""
     metrics: dict[str, float] = {}
-    for name, level in zip(_LEVELS, levels, strict=True):
+
+    def fit(name: str, level: Level) -> LevelModel:
         curves = fit_curves(level, as_of, config)
-        logistic, facts = fit_logistic(level, as_of, config)
-        targets = target_features(level.occasions, as_of, curves)
-        fitted.append(LevelModel(curves, logistic, targets))
-        metrics |= {f"repurchase_{name}_{key}": value for key, value in facts.items()}
-    first, second, third = fitted
-    return (first, second, third), metrics
+        logistic, facts = fit_logistic(level, habits, as_of, config)
+        metrics.update({f"repurchase_{name}_{key}": value for key, value in facts.items()})
+        return LevelModel(curves, logistic, target_features(level, as_of, curves))
+
+    product, group, kind = levels
+    by_product = product()
+    habits = earlier_habits(by_product, as_of, config)
+    first = fit(_LEVELS[0], by_product)
+    del by_product
+    second = fit(_LEVELS[1], group())
+    by_type = kind()
+    return (first, second, fit(_LEVELS[2], by_type)), metrics, by_type

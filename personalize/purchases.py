@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from personalize.compiled import compiled
 from personalize.orders import Orders
+from personalize.sorting import is_ascending, row_starts, stable_order
 from personalize.times import FOREVER, MISSING, Moment, to_micros
 
 
@@ -72,6 +74,8 @@ class PurchaseState:
         Distinct moments at which something kept was bought.
     first_order_at, last_order_at : int, microseconds UTC
         ``MISSING`` for a customer without purchases.
+    order_times : tuple of int, microseconds UTC, ascending
+        The moments behind them.
     occasions : mapping of product id to (mapping of moment to units kept)
     returned : mapping of product id to int
         When a product that is no longer owned was last sent back, in microseconds UTC.
@@ -83,6 +87,7 @@ class PurchaseState:
     n_orders: int
     first_order_at: int
     last_order_at: int
+    order_times: tuple[int, ...]
     occasions: Mapping[str, Occasions]
     returned: Mapping[str, int]
     newest_order: tuple[str, ...] = field(default=())
@@ -91,6 +96,16 @@ class PurchaseState:
     def owned(self) -> Mapping[str, Owned]:
         """What is owned of each product, by product id."""
         return {product: owned_of(times) for product, times in self.occasions.items()}
+
+    @cached_property
+    def n_purchases(self) -> int:
+        """Purchases in all; a product counts once per order."""
+        return sum(len(times) for times in self.occasions.values())
+
+    @cached_property
+    def n_repeated(self) -> int:
+        """Products that were bought more than once."""
+        return sum(len(times) > 1 for times in self.occasions.values())
 
     @classmethod
     def unknown(cls, customer_id: str) -> Self:
@@ -171,6 +186,7 @@ class PurchaseState:
             n_orders=len(moments),
             first_order_at=min(moments, default=MISSING),
             last_order_at=max(moments, default=MISSING),
+            order_times=tuple(sorted(moments)),
             occasions=MappingProxyType(occasions),
             returned={p: at for p, at in sent_back.items() if p not in occasions},
             newest_order=tuple(sorted(newest_products)),
@@ -178,6 +194,27 @@ class PurchaseState:
 
 
 Ints = NDArray[np.int64]
+
+
+@compiled
+def find_rows(
+    starts: Ints, targets: Ints, customer: NDArray[Any], target: NDArray[Any], rows: Ints
+) -> None:
+    """Write the row of each (customer, target), -1 where there is none; targets ascend."""
+    for i in range(len(rows)):
+        rows[i] = -1
+        who, wanted = customer[i], target[i]
+        if who < 0 or wanted < 0 or who >= len(starts) - 1:
+            continue
+        low, high = starts[who], starts[who + 1]
+        while low < high:
+            middle = (low + high) >> 1
+            if targets[middle] < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        if low < starts[who + 1] and targets[low] == wanted:
+            rows[i] = low
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,13 +258,14 @@ class OwnedTable:
 
     def find(self, customer: NDArray[Any], target: NDArray[Any]) -> Ints:
         """Return the row of each (customer, target), or -1 where there is none."""
-        if not len(self):
-            return np.full(len(customer), -1, dtype=np.int64)
-        keys = self.customer * self.n_targets + self.target
-        wanted = np.asarray(customer, np.int64) * self.n_targets + np.asarray(target, np.int64)
-        rows = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        known = (keys[rows] == wanted) & (np.asarray(customer) >= 0) & (np.asarray(target) >= 0)
-        return np.where(known, rows, -1)
+        rows = np.empty(len(customer), dtype=np.int64)
+        find_rows(self.starts, self.target, customer, target, rows)
+        return rows
+
+    @cached_property
+    def starts(self) -> Ints:
+        """Where the rows of each customer code start, and where the last one's end."""
+        return row_starts(np.bincount(self.customer))
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,14 +295,18 @@ class Occasion:
     ) -> Self:
         """Return the occasions behind order lines; negative customers or targets are left out."""
         use = (customer >= 0) & (target >= 0)
-        customer, target = customer[use].astype(np.int64), target[use].astype(np.int64)
-        at, quantity = at[use].astype(np.int64), quantity[use].astype(np.int64)
-        key = customer * n_targets + target
-        order = np.lexsort((at, key))
-        key, at = key[order], at[order]
-        starts = np.flatnonzero(_changes(key) | _changes(at))
-        summed = np.add.reduceat(quantity[order], starts) if len(starts) else quantity
-        return cls(key[starts] // n_targets, key[starts] % n_targets, at[starts], summed, n_targets)
+        if not use.all():
+            customer, target, at, quantity = customer[use], target[use], at[use], quantity[use]
+        # Lines of orders come in the order of time; those of returns do not.
+        order = None if is_ascending(at) else np.argsort(at, kind="stable")
+        if n_targets > 1:
+            order = stable_order(target, n_targets, order)
+        order = stable_order(customer, int(customer.max(initial=-1)) + 1, order)
+        customer, target, at = customer[order], target[order], at[order]
+        starts = np.flatnonzero(_changes(customer) | _changes(target) | _changes(at))
+        summed = np.add.reduceat(quantity[order], starts, dtype=np.int64) if len(starts) else at
+        parts = (each[starts].astype(np.int64, copy=False) for each in (customer, target, at))
+        return cls(*parts, summed, n_targets)
 
     @cached_property
     def is_first(self) -> NDArray[np.bool_]:
@@ -276,9 +318,17 @@ class Occasion:
         """Whether each row is the customer's last purchase of the target."""
         return np.append(self.is_first[1:], True)[: len(self.at)]
 
-    def owned(self) -> OwnedTable:
-        """Return what is owned of each target."""
+    @cached_property
+    def n_owned(self) -> int:
+        """How many rows `owned` has."""
+        return int(self.is_first.sum())
+
+    def owned(self, rows: NDArray[Any] | None = None) -> OwnedTable:
+        """Return what is owned of each target, or only these rows of that, ascending."""
         first, last = np.flatnonzero(self.is_first), np.flatnonzero(self.is_last)
+        if rows is not None:
+            first, last = first[rows], last[rows]
+        total = np.append(0, np.cumsum(self.quantity))
         return OwnedTable(
             customer=self.customer[first],
             target=self.target[first],
@@ -286,7 +336,7 @@ class Occasion:
             first_at=self.at[first],
             last_at=self.at[last],
             last_quantity=self.quantity[last],
-            total_quantity=np.add.reduceat(self.quantity, first) if len(first) else self.quantity,
+            total_quantity=total[last + 1] - total[first],
             n_targets=self.n_targets,
         )
 
@@ -306,7 +356,7 @@ class Purchases:
     ----------
     customer_ids : large_string, shape (n_customers,)
         Sorted; codes below refer to it.
-    customer, product, at, quantity : shape (n_kept,)
+    customer, product, at, quantity : int32, int32, int64, int32, shape (n_kept,)
         Kept lines of known customers; `product` is a code of the orders' ``product_ids``.
     returned_customer, returned_product, returned_at : shape (n_returned,)
         Lines sent back, all of them.
@@ -316,7 +366,7 @@ class Purchases:
     customer: NDArray[np.int32]
     product: NDArray[np.int32]
     at: Ints
-    quantity: Ints
+    quantity: NDArray[np.int32]
     returned_customer: NDArray[np.int32]
     returned_product: NDArray[np.int32]
     returned_at: Ints
@@ -333,19 +383,20 @@ class Purchases:
             customer=customer[kept],
             product=orders.line_product[kept],
             at=orders.order_time[orders.line_order[kept]],
-            quantity=orders.quantity[kept].astype(np.int64) - orders.returned_quantity[kept],
+            quantity=orders.quantity[kept] - orders.returned_quantity[kept],
             returned_customer=customer[back],
             returned_product=orders.line_product[back],
             returned_at=orders.returned_at[back],
         )
 
     @cached_property
-    def orders_of(self) -> OwnedTable:
-        """Each customer's orders as a whole: target 0, one row per customer with purchases."""
-        nothing = np.zeros(len(self.customer), dtype=np.int64)
-        return Occasion.from_lines(self.customer, nothing, self.at, self.quantity, 1).owned()
+    def orders_of(self) -> Occasion:
+        """Each customer's orders as a whole: target 0, one row per customer and moment."""
+        nothing = np.zeros(len(self.customer), dtype=np.int32)
+        return Occasion.from_lines(self.customer, nothing, self.at, self.quantity, 1)
 
-    def codes(self, customer_ids: list[str]) -> Ints:
+    def codes(self, customer_ids: list[str] | pa.Array) -> Ints:
         """Return the code of each customer, -1 for an unknown one."""
-        found = pc.index_in(pa.array(customer_ids, pa.large_string()), value_set=self.customer_ids)
+        ids = pa.array(customer_ids, pa.large_string())
+        found = pc.index_in(ids, value_set=self.customer_ids)
         return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)

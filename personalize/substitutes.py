@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
+from personalize.compiled import compiled
 from personalize.config import EngineConfig
 from personalize.purchases import Occasion
+from personalize.sorting import row_starts
 from personalize.times import DAY
 
 _UPPER = 0.9
@@ -104,19 +106,32 @@ def fit_substitutes(
     )
 
 
+def _fill_between(
+    starts: NDArray[Any],
+    at: NDArray[Any],
+    customer: NDArray[Any],
+    start: NDArray[Any],
+    end: NDArray[Any],
+    counts: NDArray[Any],
+) -> None:
+    for i in range(len(customer)):
+        theirs = at[starts[customer[i]] : starts[customer[i] + 1]]
+        after = np.searchsorted(theirs, start[i], "right")
+        counts[i] = max(np.searchsorted(theirs, end[i]) - after, 0)
+
+
+fill_between = compiled(_fill_between)
+
+
 def _count_between(
     orders: Occasion, customer: NDArray[Any], start: NDArray[Any], end: NDArray[Any]
 ) -> NDArray[np.int64]:
     """Return how many orders each customer placed after `start` and before `end`."""
-    # One key per (customer, moment), ordered as the occasions are: customer first, then moment.
-    # Moments by rank: customers times microseconds would not fit into 64 bits.
-    moments = np.unique(orders.at)
-    span = len(moments) + 1
-    keys = orders.customer * span + np.searchsorted(moments, orders.at)
-    low = customer * span + np.searchsorted(moments, start, side="right")
-    high = customer * span + np.searchsorted(moments, end)
-    found = np.searchsorted(keys, high) - np.searchsorted(keys, low)
-    return np.asarray(np.maximum(found, 0), dtype=np.int64)
+    counts = np.zeros(len(customer), dtype=np.int64)
+    most = max(int(orders.customer.max(initial=-1)), int(customer.max(initial=-1))) + 1
+    starts = row_starts(np.bincount(orders.customer, minlength=most))
+    fill_between(starts, orders.at, customer, start, end, counts)
+    return counts
 
 
 def _count_rows_between(
@@ -134,8 +149,9 @@ def _per_basket(basket: NDArray[Any], type_num: NDArray[Any], n_types: int) -> N
     use = type_num >= 0
     if not use.any():
         return np.ones(n_types, dtype=np.int32)
-    key = basket[use].astype(np.int64) * n_types + type_num[use]
-    cells, products = np.unique(key, return_counts=True)
+    key = np.sort(basket[use].astype(np.int64) * n_types + type_num[use])
+    starts = np.flatnonzero(np.diff(key, prepend=-1))
+    cells, products = key[starts], np.diff(starts, append=len(key))
     held = np.bincount(cells % n_types, minlength=n_types)
     total = np.bincount(cells % n_types, products, minlength=n_types)
     mean = np.divide(total, held, out=np.ones(n_types), where=held > 0)

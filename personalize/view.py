@@ -6,8 +6,9 @@ policy changes, the engine makes a new one. Times are microseconds UTC.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, NamedTuple, Self
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from personalize.association import Scored
 from personalize.catalog import Catalog, Product
 from personalize.errors import InvalidConfigError
+from personalize.likeness import Pairs
 from personalize.model import Model
 from personalize.policy import Policy
 from personalize.products import ProductSpace
@@ -45,6 +47,10 @@ MOMENTS: Final = ("order_confirmation", "shipped", "follow_up", "ad", "browse")
 _ABOUT_AN_ORDER: Final = MOMENTS[:2]
 _HISTORY_SHARE: Final = 0.3
 """Weight of the strongest candidate of the history beside the strongest of the anchors."""
+_PLACES_PER_NEW: Final = 10
+"""Where there is room behind what was learned, one new product fills it for so many places."""
+_BORROWED_SHARE: Final = 0.3
+"""Places kept for what goes with the alikes of anchors without complements of their own."""
 _TYPES_BACKED_OFF: Final = 20
 _MEMBERS_BACKED_OFF: Final = 50
 
@@ -275,6 +281,7 @@ class View:
         ready = [(num, chance) for num, chance in question.due if num not in away]
         barred.products.update(away)
         barred.bar_with_kin(anchors.tolist(), self.space, self.keeps_substitutes_out)
+        barred.products.update(self._replaced_by(anchors))
         question = question._replace(due=ready)
         return rank(
             self._tiers(question, k, fill=fill),
@@ -303,16 +310,22 @@ class View:
         anchors = question.anchors
         if question.due:
             yield self._due_tier(question.due, k)
-        yield self._learned_tier(anchors, question.history)
+        learned = self._learned_tier(anchors, question.history)
+        kept = list(self._kept(learned, question, k)) if fill else []
+        yield replace(learned, limit=k - sum(tier.limit or 0 for tier in kept))
+        yield from kept
         if fill:
-            yield self._type_tier(anchors if len(anchors) else question.history)
+            yield self._new_tier(learned, question.barred, max(1, k // _PLACES_PER_NEW))
+            seeds = anchors if len(anchors) else question.history
+            yield self._borrowed_tier(seeds)
+            yield self._type_tier(seeds)
             yield self.popular
 
     def _known(self, product_ids: Iterable[str]) -> Iterable[int]:
         nums = self.space.nums
         return (nums[each] for each in product_ids if each in nums)
 
-    def _seeds(self, nums: Ints) -> Ints:
+    def seeds(self, nums: Ints) -> Ints:
         """Return those that the model knows and that may seed."""
         seeds = nums[nums < self.space.n_model]
         return seeds[~self.is_sensitive[seeds]]
@@ -326,18 +339,76 @@ class View:
 
     def _learned_tier(self, anchors: Ints, history: Ints) -> Tier:
         """Return what goes with the anchors, and what the history says comes next."""
-        model, anchors, history = self.model, self._seeds(anchors), self._seeds(history)
-        after = model.products.next_scores(history)
-        factors = np.asarray(model.demand.factors)[after.nums].astype(np.float64)
-        wanted = after.scores * factors
+        anchors, history = self.seeds(anchors), self.seeds(history)
+        after = self._after(history)
         if not len(anchors):
-            return Tier(after.nums, wanted, OFTEN_NEXT, because=after.because)
-        with_it = model.products.complement_scores(anchors)
-        return _blended(with_it, after, wanted)
+            return Tier(after.nums, after.scores, OFTEN_NEXT, because=after.because)
+        with_it = self._with(anchors)
+        return _blended(with_it, after, _history_scale(with_it, after))
+
+    def with_anchors(self, anchors: Ints, history: Ints) -> tuple[Scored, float]:
+        """Return what goes with the anchors, and what the history's scores are multiplied with."""
+        with_it = self._with(anchors)
+        return with_it, _history_scale(with_it, self._after(history))
+
+    def _with(self, anchors: Ints) -> Scored:
+        products = self.model.products
+        found = products.complement_scores(anchors)
+        n_orders = float(products.together_orders[anchors].sum())
+        scores = self.model.demand.of_complements(found.nums, found.scores, n_orders)
+        return found._replace(scores=scores)
+
+    def _after(self, history: Ints) -> Scored:
+        found = self.model.products.next_scores(history)
+        return found._replace(scores=self.model.demand.of_next(found.nums, found.scores))
+
+    def _replaced_by(self, anchors: Ints) -> set[int]:
+        """Return what replaces the anchors, by their titles; not what is bought with them."""
+        away = set(self.model.likeness.replaced_by(anchors, self.space.products).tolist())
+        if away:
+            with_it = self.model.products.complement_scores(self.seeds(anchors))
+            away.difference_update(with_it.nums[with_it.lift >= 1.0].tolist())
+        return away
+
+    def _kept(self, learned: Tier, question: Question, k: int) -> Iterator[Tier]:
+        """Yield what places are kept for behind what was learned.
+
+        New products, where the shop asks for it; and what goes with anchors that have no
+        complement of their own yet, or their message would speak of the history only.
+        """
+        room = math.floor(k * self.model.config.new_share + 1e-9)
+        if room:
+            yield self._new_tier(learned, question.barred, room)
+        if len(question.anchors) and GOES_WITH not in learned.reasons:
+            borrowed = self._borrowed_tier(question.anchors)
+            room = max(min(math.ceil(_BORROWED_SHARE * k), k - 1 - room), 0)
+            yield replace(borrowed, limit=min(room, len(borrowed.nums)))
+
+    def _new_tier(self, learned: Tier, barred: Barred, room: int) -> Tier:
+        """Return the new products most alike to what was learned, as many as there is room for."""
+        found = self.model.likeness.beside(learned.nums, learned.scores)
+        use = self.is_shown[found.nums]
+        use[[num in barred.products for num in found.nums.tolist()]] = False
+        best = np.flatnonzero(use)
+        best = best[np.lexsort((found.nums[best], -found.scores[best]))][:room]
+        because = np.asarray(learned.because)[found.because[best]]
+        nums, scores = found.nums[best], found.scores[best]
+        return Tier(nums, scores, GOES_WITH_TYPE, because=because, limit=len(nums))
+
+    def _borrowed_tier(self, seeds: Ints) -> Tier:
+        """Return what goes with the alikes of the seeds, those that are new to the model too."""
+        table = self.model.products
+        found = self.model.likeness.borrowed(
+            seeds[~self.is_sensitive[seeds]],
+            self.space.products,
+            Pairs(table.together_indptr, table.together_nums, table.together_weights),
+            ~self.is_sensitive[: self.space.n_model],
+        )
+        return Tier(found.nums, found.scores, GOES_WITH_TYPE, because=found.because)
 
     def _type_tier(self, seeds: Ints) -> Tier:
         """Return popular products of the types that go with the seeds' types."""
-        seeds = self._seeds(seeds)
+        seeds = seeds[~self.is_sensitive[seeds]]
         kinds = self.space.array("type")[seeds]
         n_model_types = self.model.types.n_products
         usable = (kinds >= 0) & (kinds < n_model_types)
@@ -362,7 +433,13 @@ def _lasts(scope: Scope | None, as_of: int) -> bool:
     return scope is not None and as_of < scope.until
 
 
-def _blended(with_it: Scored, after: Scored, wanted: NDArray[np.float64]) -> Tier:
+def _history_scale(with_it: Scored, after: Scored) -> float:
+    """Return the factor that gives the history its share beside the anchors."""
+    top = max(after.scores.max(initial=0.0), 1e-300)
+    return float(_HISTORY_SHARE * (with_it.scores.max(initial=0.0) or 1.0) / top)
+
+
+def _blended(with_it: Scored, after: Scored, scale: float) -> Tier:
     """Return one tier of both: each product under the reason that adds more."""
     nums = np.union1d(with_it.nums, after.nums)
     scores, history = np.zeros(len(nums)), np.zeros(len(nums))
@@ -370,9 +447,7 @@ def _blended(with_it: Scored, after: Scored, wanted: NDArray[np.float64]) -> Tie
     support = np.full(len(nums), -1)
     lift = np.full(len(nums), np.nan)
     at = np.searchsorted(nums, after.nums)
-    top = max(wanted.max(initial=0.0), 1e-300)
-    share = _HISTORY_SHARE * (with_it.scores.max(initial=0.0) or 1.0) / top
-    history[at] = wanted * share
+    history[at] = after.scores * scale
     because[at] = after.because
     at = np.searchsorted(nums, with_it.nums)
     goes = np.zeros(len(nums), dtype=bool)

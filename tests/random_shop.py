@@ -64,6 +64,8 @@ def catalogs(draw: st.DrawFn) -> pz.Catalog:
                     product_id=product,
                     item_group_id=draw(st.sampled_from(["g1", "g2", None])),
                     product_type=draw(st.sampled_from(["A", "A > B", "C", None])),
+                    title=draw(st.sampled_from(["Red coat", "Blue coat", "Red tie, 52", None])),
+                    price=draw(st.sampled_from([0.0, 9.5, 200.0, None])),
                     availability=draw(st.sampled_from(["in_stock", "out_of_stock", None])),
                     sensitive=draw(st.sampled_from([False, False, False, True])),
                 )
@@ -113,6 +115,7 @@ configs = st.builds(
     rhythm_strength=st.floats(0, 100),
     one_per_need_window_days=st.floats(7, 400),
     one_per_need_ratio=st.floats(0, 1),
+    new_share=st.floats(0, 0.5),
     n_repurchase_windows=st.integers(1, 6),
     seed=st.integers(0, 5),
 )

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personalize.association import Association, counting, ridge, together
+from personalize.association import Association, counting, owning, ridge, together
 from personalize.association.scoring import POWER
 from personalize.association.together import DAMPING_ORDERS
 from personalize.config import EngineConfig
@@ -22,7 +22,11 @@ from personalize.interactions import Interactions
 from personalize.times import DAY
 
 AS_OF = 1000 * DAY
-COMPILED = ((counting, counting.pair_rows), (ridge, ridge.ridge_rows))
+COMPILED = (
+    (counting, counting.pair_rows),
+    (ridge, ridge.ridge_rows),
+    (together, together.mixed_rows),
+)
 
 Log = list[tuple[int, float, set[int]]]
 """Orders as (customer or -1, days before now, products)."""
@@ -58,8 +62,8 @@ def interactions(log: Log, n_products: int = 7) -> Interactions:
 
 
 def fit(log: Log, n_products: int = 7, **config: float) -> Association:
-    """Return the tables of a log, privacy off and no share of the ridge unless asked for."""
-    chosen = {"min_customers": 1, "ridge_share": 0.0, "ridge": 1.37, **config}
+    """Return the tables of a log, privacy off and orders alone in complements unless asked for."""
+    chosen = {"min_customers": 1, "ridge_share": 0.0, "owners_share": 0.0, "ridge": 1.37, **config}
     return Association.fit(
         interactions(log, n_products),
         EngineConfig(**chosen),  # type: ignore[arg-type]
@@ -136,6 +140,7 @@ def test_together_worked_by_hand() -> None:
         rtol=1e-6,
     )
     assert found.together_support[span].tolist() == [1, 1, 1, 1]
+    assert found.together_orders.tolist() == [3, 1, 1, 1, 1]
     assert found.together_lift[span].tolist() == [1, 1, 1, 1]
 
 
@@ -154,7 +159,7 @@ def test_an_order_of_ages_ago_still_counts_for_its_own() -> None:
 @settings(deadline=None, max_examples=60)
 @given(LOGS, st.integers(1, 3), st.integers(1, 7), st.sampled_from([0.003, 1.37, 20.77]))
 def test_next_equals_the_dense_ridge(log: Log, least: int, keep: int, penalty: float) -> None:
-    """The weights of each product solve the ridge on its nearest; rare pairs count as 0."""
+    """Weights and intercept solve the centred ridge on the nearest; rare pairs count as 0."""
     found = fit(log, min_customers=least, n_neighbours=keep, ridge=penalty)
     owned = np.zeros((6, 7))
     for customer, _, products in log:
@@ -165,30 +170,35 @@ def test_next_equals_the_dense_ridge(log: Log, least: int, keep: int, penalty: f
     gram[gram < least] = 0
     np.fill_diagonal(gram, 0)
     cosine = gram * (1.0 / np.sqrt(np.maximum(sizes, 1.0)))
-    expected = {}
+    n = max(len({customer for customer, _, _ in log if customer >= 0}), 1)
+    expected, intercepts = {}, []
     for target in range(7):
         near = np.lexsort((np.arange(7), -cosine[target]))[:keep]
         near = near[gram[target, near] > 0]
         grown = penalty
         while True:
             small = gram[np.ix_(near, near)] + np.diag(sizes[near] + grown)
-            if not len(near) or np.linalg.eigvalsh(small)[0] > 1e-9:
+            centred = small - np.outer(sizes[near], sizes[near]) / n
+            if not len(near) or min(np.linalg.eigvalsh(m)[0] for m in (small, centred)) > 1e-9:
                 break
             grown *= 2
-        solved = np.linalg.solve(small, gram[near, target])
-        expected |= {(int(n), target): w for n, w in zip(near, solved, strict=True)}
+        solved = np.linalg.solve(centred, gram[near, target] - sizes[near] * sizes[target] / n)
+        expected |= {(int(c), target): w for c, w in zip(near, solved, strict=True)}
+        intercepts.append((sizes[target] - solved @ sizes[near]) / n)
     weights = table(found.next_indptr, found.next_nums, found.next_weights)
     assert weights == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert found.next_intercepts.tolist() == pytest.approx(intercepts, rel=1e-4, abs=1e-5)
 
 
 def test_next_with_every_neighbour_is_ease() -> None:
-    """Where all is bought with all, the weights are EASE's closed form, -P_ij / P_jj."""
+    """Where all is bought with all, the weights are EASE's of centred columns, -P_ij / P_jj."""
     log: Log = [(c, 1, {p for p in range(5) if (c * 7 + p * p) % 3}) for c in range(30)]
     log += [(30, 1, set(range(5)))]
     found = fit(log, 5, ridge=2.0, n_neighbours=5)
     owned = np.zeros((31, 5))
     for customer, _, products in log:
         owned[customer, list(products)] = 1
+    owned -= owned.mean(axis=0)
     precision = np.linalg.inv(owned.T @ owned + 2.0 * np.eye(5))
     ease = -precision / np.diag(precision)
     weights = table(found.next_indptr, found.next_nums, found.next_weights)
@@ -200,12 +210,13 @@ def test_next_with_every_neighbour_is_ease() -> None:
 def test_the_ridge_grows_where_rare_pairs_leave_a_matrix_unsolvable() -> None:
     """A small Gram matrix that lost a rare pair and is not positive definite: ridge doubled."""
     # 0, 1, 2 have 4 owners each; 0 and 1 share 3, 1 and 2 share 3, 0 and 2 only 2 (too rare). The
-    # least eigenvalue of what is left is 4 - 3 sqrt(2) = -0.243: 0.001 x 2^8 is the first above.
+    # least eigenvalue of what is left is 4 - 3 sqrt(2) = -0.243. Centring takes o o' / 6 away, all
+    # of o being 4: then the least is -1.15, and 0.001 x 2^11 is the first above.
     owners = {0: {1, 2, 3, 5}, 1: {1, 2, 3, 4}, 2: {2, 3, 4, 6}, 3: {1, 2, 3, 4, 5, 6}}
     log: Log = [(c - 1, 1, {p for p, who in owners.items() if c in who}) for c in range(1, 7)]
     found = fit(log, 4, min_customers=3, ridge=0.001)
-    gram = np.array([[4, 3, 0], [3, 4, 3], [0, 3, 4]]) + 0.256 * np.eye(3)
-    expected = np.linalg.solve(gram, [4, 4, 4])
+    gram = np.array([[4, 3, 0], [3, 4, 3], [0, 3, 4]]) + 2.048 * np.eye(3) - 16 / 6
+    expected = np.linalg.solve(gram, [4 - 4 * 6 / 6] * 3)
     weights = table(found.next_indptr, found.next_nums, found.next_weights)
     assert [weights[source, 3] for source in range(3)] == pytest.approx(expected.tolist(), rel=1e-4)
 
@@ -214,11 +225,11 @@ def test_the_ridge_grows_where_rare_pairs_leave_a_matrix_unsolvable() -> None:
 @given(LOGS, st.integers(1, 5), st.integers(1, 7))
 def test_no_stored_pair_was_made_by_too_few_customers(log: Log, least: int, keep: int) -> None:
     """Privacy: both tables name only pairs made by at least `min_customers` customers."""
-    found = fit(log, min_customers=least, n_neighbours=keep, ridge_share=0.5)
+    found = fit(log, min_customers=least, n_neighbours=keep, ridge_share=0.5, owners_share=0.3)
     by_order = customers_of_pairs(log, by_order=True)
-    for pair in table(found.together_indptr, found.together_nums, found.together_support):
-        assert len(by_order[pair]) >= least
     owned = customers_of_pairs(log, by_order=False)
+    for pair in table(found.together_indptr, found.together_nums, found.together_support):
+        assert max(len(by_order[pair]), len(owned[pair])) >= least
     for pair in table(found.next_indptr, found.next_nums, found.next_weights):
         assert len(owned[pair]) >= least
 
@@ -283,6 +294,30 @@ def test_the_ridge_has_its_share_of_complements() -> None:
     )
 
 
+def test_owners_of_both_have_their_share_of_complements() -> None:
+    """A score is (1 - share) x chance + share x owners of both / owners, damped."""
+    log: Log = [(c, 2, {0, 1} if c % 3 else {0, 2}) for c in range(9)] + [(0, 1, {1, 3})]
+    plain, mixed = fit(log, 4), fit(log, 4, owners_share=0.25)
+    chance = table(plain.together_indptr, plain.together_nums, plain.together_weights)
+    found = table(mixed.together_indptr, mixed.together_nums, mixed.together_weights)
+    doubt = 9 / (9 + DAMPING_ORDERS)  # 7 of the 9 customers who own 0 own 1, in 6 orders together
+    assert found[0, 1] == pytest.approx(0.75 * chance[0, 1] + 0.25 * doubt * 7 / 9, rel=1e-5)
+
+
+def test_a_pair_of_owners_alone_has_their_support_and_lift() -> None:
+    """Bought by enough customers, but never by enough in one order: owners are the evidence."""
+    log: Log = [(c, day, {num}) for c in range(3) for day, num in ((2, 0), (1, 1))]
+    log += [(3, 1, {2}), (4, 1, {2}), (5, 1, {0})]
+    found = fit(log, 3, min_customers=3, owners_share=0.5)
+    assert table(found.together_indptr, found.together_nums, found.together_support) == {
+        (0, 1): 3,
+        (1, 0): 3,
+    }
+    # 3 of 6 customers own both, 4 own 0 and 3 own 1.
+    assert found.together_lift.tolist() == pytest.approx([3 * 6 / (4 * 3)] * 2)
+    assert found.together_weights[0] == pytest.approx(0.5 * 3 / 4 * 4 / (4 + DAMPING_ORDERS))
+
+
 def test_complements_below_zero_are_dropped() -> None:
     """A pair that the ridge holds against each other more than chance for it is no complement."""
     log: Log = [(c, 1, {0, 1, 2}) for c in range(3)]
@@ -336,7 +371,7 @@ def test_of_a_customer_with_everything_the_latest_products_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The ridge sees the `MAX_ROW` products bought latest; equal times, the smaller number."""
-    monkeypatch.setattr(ridge, "MAX_ROW", 2)
+    monkeypatch.setattr(owning, "MAX_ROW", 2)
     log: Log = [(0, 30, {1}), (0, 20, {3, 4}), (0, 10, {2}), (1, 5, {0, 2})]
     found = fit(log, 5)
     pairs = set(table(found.next_indptr, found.next_nums, found.next_weights))
@@ -372,9 +407,11 @@ def tables(goes_with: Any, following: Any, n_products: int) -> Association:
 
     indptr, nums, weights = csr(goes_with)
     support = (10 * np.repeat(np.arange(n_products), np.diff(indptr)) + nums).astype(np.int32)
-    return Association(
-        indptr, nums, weights, support, (support / 10).astype(np.float32), *csr(following)
-    )
+    lift = (support / 10).astype(np.float32)
+    first = np.zeros(n_products, dtype=np.float32)
+    first[-2:] = 0.125
+    orders = np.zeros(n_products, dtype=np.float32)
+    return Association(indptr, nums, weights, support, lift, orders, *csr(following), first)
 
 
 SMALL = tables(
@@ -382,6 +419,7 @@ SMALL = tables(
     {0: [(2, 0.5), (3, 0.25), (4, -0.25)], 1: [(3, 0.5), (4, 0.25), (2, -0.75)]},
     6,
 )
+"""The intercept of products 4 and 5 is 1/8, that of the others 0."""
 
 
 def test_one_anchor_gives_its_row() -> None:
@@ -404,12 +442,12 @@ def test_several_anchors_add_up_by_powers() -> None:
 
 
 def test_a_history_adds_up_and_what_is_not_above_zero_is_dropped() -> None:
-    """Weights are summed over the history; sums of 0 or less are no candidates."""
+    """Intercept and weights are summed over the history; sums of 0 or less are no candidates."""
     found = SMALL.next_scores(np.array([0, 1]))
-    assert found.nums.tolist() == [3]  # 2: 0.5 - 0.75; 4: -0.25 + 0.25
-    assert found.scores.tolist() == [0.75]
-    assert found.because.tolist() == [1]
-    assert found.support.tolist() == [0]
+    assert found.nums.tolist() == [3, 4]  # 2: 0.5 - 0.75; 4: 0.125 - 0.25 + 0.25; 5: not linked
+    assert found.scores.tolist() == [0.75, 0.125]
+    assert found.because.tolist() == [1, 1]
+    assert found.support.tolist() == [0, 0]
     assert np.isnan(found.lift).all()
 
 
@@ -421,10 +459,19 @@ def test_a_history_may_be_weighed() -> None:
     assert found.because.tolist() == [0, 0]
 
 
+def test_what_only_its_intercept_speaks_for_is_because_of_nothing() -> None:
+    """Linked to the history by negative weights alone: a candidate, because of no product."""
+    found = SMALL.next_scores(np.array([0]), np.array([0.25]))
+    assert found.nums.tolist() == [2, 3, 4]
+    assert found.scores[2] == 0.125 - 0.25 * 0.25
+    assert found.because.tolist() == [0, 0, -1]
+
+
 def test_the_parts_of_a_score_sum_to_it() -> None:
     """Every product of the history adds its weight, negative ones too."""
     assert SMALL.next_parts(np.array([0, 5, 1]), 2).tolist() == [0.5, 0.0, -0.75]
-    assert SMALL.next_parts(np.array([0, 1]), 3).sum() == SMALL.next_scores(np.array([0, 1])).scores
+    assert SMALL.next_parts(np.array([0, 1]), 3).sum() == 0.75
+    assert SMALL.next_parts(np.array([0, 1]), 4).sum() + SMALL.next_intercepts[4] == 0.125
 
 
 @pytest.mark.parametrize("asked", [[], [5], [4, 5]])
@@ -457,10 +504,13 @@ def test_scores_equal_a_plain_sum(log: Log, asked: set[int]) -> None:
         assert goes_with[because, num] == max(goes_with.get((a, num), 0.0) for a in asked)
     answer = found.next_scores(nums)
     for num in range(7):
-        total = sum(following.get((a, num), 0.0) for a in sorted(asked))
-        assert (num in answer.nums.tolist()) == (total > 0)
+        parts = [following[a, num] for a in sorted(asked) if (a, num) in following]
+        total = sum(parts) + float(found.next_intercepts[num])
+        if abs(total) > 1e-9:
+            assert (num in answer.nums.tolist()) == (bool(parts) and total > 0)
     for num, score in zip(answer.nums.tolist(), answer.scores.tolist(), strict=True):
-        assert score == pytest.approx(found.next_parts(nums, num).sum(), abs=1e-12)
+        parts_of = found.next_parts(nums, num).sum() + found.next_intercepts[num]
+        assert score == pytest.approx(parts_of, abs=1e-12)
 
 
 def test_arrays_come_back_the_same() -> None:
@@ -476,4 +526,4 @@ def test_no_product_is_no_row() -> None:
     """Nothing sold and nothing in the catalogue: empty tables, not an error."""
     found = fit([], 0)
     assert found.n_products == 0
-    assert [len(array) for array in found.arrays().values()] == [1, 0, 0, 0, 0, 1, 0, 0]
+    assert [len(array) for array in found.arrays().values()] == [1, 0, 0, 0, 0, 0, 1, 0, 0, 0]

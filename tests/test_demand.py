@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personalize.config import EngineConfig
-from personalize.demand import Demand
+from personalize.demand import FLOOR, FLOOR_ORDERS, SEASON_EXPONENT, Demand
 from personalize.times import DAY
 
 AS_OF = 100 * DAY
@@ -34,6 +34,28 @@ def test_the_factor_worked_by_hand() -> None:
     np.testing.assert_allclose(
         found.popularity, [(3 / 4 + 1 / 3) / 1.5, (1 / 4 + 1 / 6) / 1.5, 0.0], rtol=1e-6
     )
+
+
+def test_the_season_worked_by_hand() -> None:
+    """Complements: the last 30 days at half-life, and the share of all sales to -specificity."""
+    # Faded: product 0 has 1/2 + 1/4, product 1 has 1/4; ever 2 and 1 lines, product 2 none.
+    found = fit([(0, 30), (0, 60), (1, 60)], specificity=0.5)
+    turn = np.array([(3 / 4 + 1 / 2) / (2 / 3 + 1 / 2), (1 / 4 + 1 / 2) / (1 / 3 + 1 / 2), 1.0])
+    size = np.array([2.5, 1.5, 0.5]) / (1.5 + 0.5)
+    np.testing.assert_allclose(found.season_factors, turn**SEASON_EXPONENT / size**0.5, rtol=1e-6)
+    season = np.array([(3 / 4 + 1 / 3) / 1.5, (1 / 4 + 1 / 6) / 1.5, 0.0])
+    np.testing.assert_allclose(found.season, season, rtol=1e-6)
+    scores = found.of_complements(np.array([1, 0]), np.array([0.25, 0.5]), 90.0)
+    floor = FLOOR * FLOOR_ORDERS / (FLOOR_ORDERS + 90.0)
+    expected = (np.array([0.25, 0.5]) + floor * season[[1, 0]]) * found.season_factors[[1, 0]]
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)
+
+
+def test_what_comes_next_moves_with_demand() -> None:
+    """A score of the history is multiplied with the product's factor."""
+    found = fit([(0, 7), (0, 14), (1, 14)])
+    scores = found.of_next(np.array([1]), np.array([2.0]))
+    assert scores.tolist() == pytest.approx([2.0 * 0.9])
 
 
 def test_exponent_zero_switches_it_off() -> None:
@@ -67,7 +89,7 @@ def test_arrays_come_back_the_same() -> None:
     """What `arrays` gives makes the same demand."""
     found = fit([(0, 1), (1, 9)])
     again = Demand.from_arrays(found.arrays())
-    assert again.arrays().keys() == {"factors", "popularity"}
+    assert again.arrays().keys() == {"factors", "popularity", "season", "season_factors"}
     for name, array in found.arrays().items():
         assert again.arrays()[name].tobytes() == array.tobytes()
         assert array.dtype == np.float32

@@ -507,13 +507,33 @@ def test_an_explanation_adds_up_to_the_probability(engine: pz.Engine, orders: pz
 
 
 def test_an_explanation_adds_up_to_the_score(engine: pz.Engine, orders: pz.Orders) -> None:
-    """The weights of the history times today's demand are the score of the pick."""
+    """Intercept and weights of the history, times today's demand, are the score of the pick."""
     state = state_of(orders, "cid")
     (best, *_) = engine.view().recommend(state, 1, pz.to_micros(NOW), fill=False)
     told = engine.explain(state, best.product_id, NOW)["pick"]
-    weights = sum(part["weight"] for part in told["because"])
-    assert weights * told["demand_factor"] == pytest.approx(best.score, rel=1e-6)
-    assert told["because"][0]["product_id"] == best.because_product_id
+    history = told["history"]
+    total = history["intercept"] + sum(part["weight"] for part in history["because"])
+    assert total * history["demand_factor"] == pytest.approx(best.score, rel=1e-6)
+    assert history["score"] == best.score
+    assert history["because"][0]["product_id"] == best.because_product_id
+    assert told["anchors"] is None
+
+
+def test_an_explanation_adds_up_beside_anchors(engine: pz.Engine, orders: pz.Orders) -> None:
+    """Anchors by powers, the season and the history's share are the score of a pick."""
+    state, anchors = state_of(orders, "eve"), ["coat-navy-50", "trousers-50"]
+    picks = engine.view().recommend(state, 3, pz.to_micros(NOW), anchors=anchors, fill=False)
+    (tie,) = [pick for pick in picks if pick.product_id == "tie"]
+    told = engine.explain(state, "tie", NOW, anchors=anchors)["pick"]
+    by_anchors = told["anchors"]
+    powers = sum(part["weight"] ** by_anchors["power"] for part in by_anchors["because"])
+    chance = powers ** (1 / by_anchors["power"]) + by_anchors["season"]
+    assert by_anchors["score"] == pytest.approx(chance * by_anchors["season_factor"])
+    history = max(told["history"]["score"], 0.0) if told["history"]["because"] else 0.0
+    assert tie.score == pytest.approx(by_anchors["score"] + history * by_anchors["history_scale"])
+    assert by_anchors["because"][0]["product_id"] == tie.because_product_id
+    assert by_anchors["because"][0]["support"] == tie.support
+    assert json.loads(json.dumps(told)) == told
 
 
 def test_an_explanation_speaks_of_group_and_type(engine: pz.Engine, orders: pz.Orders) -> None:
@@ -540,7 +560,7 @@ def test_an_explanation_of_what_nothing_knows(engine: pz.Engine, orders: pz.Orde
         engine.explain(state_of(orders, "ann"), "never", NOW)
     grown = pz.Catalog.from_products([pz.Product("brand-new")])
     told = engine.explain(state_of(orders, "ann"), "brand-new", NOW, catalog=grown)
-    assert told["pick"] == {"is_shown": True, "because": [], "demand_factor": 1.0}
+    assert told["pick"] == {"is_shown": True, "history": None, "anchors": None}
 
 
 def test_numbers_never_leave_the_library(engine: pz.Engine, orders: pz.Orders) -> None:

@@ -182,7 +182,7 @@ def test_many_by_hand() -> None:
     assert len(bought.customer) == 16
     assert [bought.customer_ids[code].as_py() for code in bought.returned_customer] == ["dot"]
     assert bought.returned_at.tolist() == [at(35)]
-    whole = bought.orders_of
+    whole = bought.orders_of.owned()
     assert bought.customer_ids.take(whole.customer).to_pylist() == ["ann", "bob", "cid", "eve"]
     assert whole.n_orders.tolist() == [5, 3, 2, 1]
     # ann: 2 + 1 + 1 + 1 + 1; bob: 1 + 1 + 2 + 1 + 2; cid: 3 + 2 socks; eve: 3 socks.
@@ -291,8 +291,10 @@ def test_one_customer_is_one_of_many(log: pd.DataFrame, as_of: dt.datetime) -> N
             product = ids[cut.returned_product[row]]
             sent[product] = max(int(cut.returned_at[row]), sent.get(product, MISSING))
         assert state.returned == {p: t for p, t in sent.items() if p not in state.owned}
-        facts = (cut.orders_of.n_orders, cut.orders_of.first_at, cut.orders_of.last_at)
-        mine = cut.orders_of.customer == code
+        assert list(state.order_times) == cut.orders_of.at[cut.orders_of.customer == code].tolist()
+        orders = cut.orders_of.owned()
+        facts = (orders.n_orders, orders.first_at, orders.last_at)
+        mine = orders.customer == code
         assert [array[mine].tolist() for array in facts] == [
             [fact] if state.owned else []
             for fact in (state.n_orders, state.first_order_at, state.last_order_at)

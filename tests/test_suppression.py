@@ -20,7 +20,15 @@ from personalize.config import EngineConfig
 from personalize.policy import Policy, TypeRule
 from personalize.products import ProductSpace
 from personalize.purchases import Purchases, PurchaseState
-from personalize.repurchase import BASES, EDGES, FEATURES, TARGET_FEATURES, Curves, Logistic
+from personalize.repurchase import (
+    BASES,
+    EDGES,
+    FEATURES,
+    LOYALTY,
+    TARGET_FEATURES,
+    Curves,
+    Logistic,
+)
 from personalize.substitutes import Substitutes
 from personalize.suppression import (
     REASONS,
@@ -246,7 +254,7 @@ def test_chances_are_the_products_own() -> None:
 def test_nothing_learned_has_no_chance() -> None:
     """Where there was nothing to learn from, chances are None for one and NaN for many."""
     rules = small_rules()
-    rules = Rules(**{**vars(rules), "weights": (NO_CHANCE.pair,) * 3})
+    rules = Rules(**{**vars(rules), "weights": (NO_CHANCE,) * 3})
     state = PurchaseState.from_orders(orders(), "ann", day(81))
     assert CustomerScopes(rules, state).decide("coffee", at(81)).repurchase_probability is None
     assert CustomerScopes(rules, state).rows(at(81))[0].repurchase_probability is None
@@ -707,10 +715,10 @@ def test_compiled_chances_are_the_plain_ones() -> None:
     last = first + rng.integers(0, 300 * DAY, n)
     rows = rng.integers(-1, n, 300)
     arguments = (
-        rows, rng.normal(size=10) / 4, rng.normal(size=7), rng.uniform(1, 900, 7),
-        rng.integers(0, 7, n), rng.integers(1, 9, n), first, last, 700 * DAY,
-        rng.integers(0, 3, n), np.array([1, 5, 9]), np.array([0, DAY, 9]),
-        np.array([DAY, 500 * DAY, 600 * DAY]),
+        rows, rng.normal(size=8) / 4, rng.normal(size=7) / 4, rng.normal(size=(3, 7)), LOYALTY,
+        rng.normal(size=7), rng.uniform(1, 900, 7), rng.uniform(0, 4, 7), rng.normal(size=(7, 33)),
+        rng.integers(0, 7, n), rng.integers(1, 9, n), first, last, rng.integers(9, 99, n),
+        700 * DAY, rng.integers(0, 3, n),
     )  # fmt: skip
     fast, plain = (np.full(len(rows), math.nan) for _ in range(2))
     fill_chance(fast, *arguments)

@@ -6,14 +6,14 @@ different customers here.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from personalize.blocks import in_blocks, n_threads
 from personalize.compiled import compiled
+from personalize.sorting import row_starts, stable_order
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -155,35 +155,25 @@ def strongest_pairs(
         used = np.arange(keep) < lengths[:, None]
         return lengths, nums[used], counts[used], weights[used] if weight is not None else each[:0]
 
-    lengths, nums, counts, weights = in_blocks(work, n_products, keep)
+    lengths, nums, counts, weights = rows_in_blocks(work, n_products, keep)
     return row_starts(lengths), nums, counts, weights
 
 
-def in_blocks(work: Callable[[int, int], tuple[Array, ...]], n_rows: int, width: int) -> Any:
-    """Return the concatenated answers of `work` on blocks of rows, in row order, by threads."""
-    n_threads = os.cpu_count() or 1
-    size = max(1, min(_BLOCK // max(width, 1), -(-n_rows // (4 * n_threads))))
-    starts = range(0, max(n_rows, 1), size)  # no rows are one empty block
-    with ThreadPoolExecutor(n_threads) as pool:
-        done = list(pool.map(lambda start: work(start, min(start + size, n_rows)), starts))
+def rows_in_blocks(work: Callable[[int, int], tuple[Array, ...]], n_rows: int, width: int) -> Any:
+    """Return the concatenated answers of `work` on blocks of rows of some width, by threads."""
+    size = max(1, min(_BLOCK // max(width, 1), -(-n_rows // (4 * n_threads()))))
+    done = in_blocks(work, n_rows, size)
     return tuple(np.concatenate(parts) for parts in zip(*done, strict=True))
 
 
 def _transposed(indptr: Array, nums: Array, n_columns: int) -> tuple[Array, Array]:
     """Return row starts and row numbers of the transposed pattern, rows ascending."""
     rows = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
-    return row_starts(np.bincount(nums, minlength=n_columns)), rows[np.argsort(nums, kind="stable")]
-
-
-def row_starts(counts: Array) -> Array:
-    """Return where each row starts, given its length: int64, shape (n_rows + 1,)."""
-    starts = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(counts, out=starts[1:])
-    return starts
+    return row_starts(np.bincount(nums, minlength=n_columns)), rows[stable_order(nums, n_columns)]
 
 
 def by_weight(indptr: Array, nums: Array, weights: Array, *more: Array) -> tuple[Array, ...]:
-    """Return a table whose rows ascend by number with its rows by weight descending instead."""
+    """Return a table with its rows by weight descending, then number."""
     source = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
-    order = np.lexsort((-weights, source))  # stable: equal weights stay ascending by number
+    order = np.lexsort((nums, -weights, source))
     return indptr, nums[order], weights[order], *(array[order] for array in more)

@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from personalize.association.counting import (
-    MAX_ROW,
-    Groups,
-    in_blocks,
-    row_starts,
-    strongest_pairs,
-)
+from personalize.association.counting import rows_in_blocks
+from personalize.association.owning import Owning
 from personalize.compiled import compiled
 from personalize.config import EngineConfig
-from personalize.interactions import Interactions
+from personalize.sorting import row_starts, stable_order
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-GRAM_PER_NEIGHBOUR: Final = 10
-"""Pairs kept per product in the Gram matrix, for each neighbour asked for: bounds its memory."""
 TARGETS_PER_NEIGHBOUR: Final = 5
 """Weights kept per owned product in `next`, the largest of either sign, for each neighbour asked
 for: bounds the time of a question about something that everybody owns."""
 
 
+class Ridge(NamedTuple):
+    """Weights of owned products, by the product owned; rows ascend by target."""
+
+    indptr: Array
+    nums: Array
+    weights: Array
+    intercepts: Array
+    """float32, shape (n_products,): each target's score of a customer who owns nothing near it."""
+
+
 @compiled
 def ridge_rows(
-    start: int, stop: int, indptr: Array, nums: Array, gram: Array, diagonal: Array, ridge: float,
-    sources: Array, weights: Array, lengths: Array,
+    start: int, stop: int, indptr: Array, nums: Array, gram: Array, owners: Array,
+    n_customers: float, ridge: float, sources: Array, weights: Array, lengths: Array,
+    intercepts: Array,
 ) -> None:  # fmt: skip
     """Write the ridge weights of targets `start` to `stop` on their nearest products.
 
-    Solves (G + ridge) w = g on the neighbours by elimination without pivoting. With rare pairs
-    counted as 0 the small Gram matrix may not be positive definite: then the ridge of that one
-    product is doubled until it is.
+    Solves (G - o o' / N + ridge) w = g - o o_c / N on the neighbours, o their owners, by
+    elimination of G + ridge without pivoting for the right-hand sides g and o, and the formula of
+    Sherman and Morrison (1950) for the rest: G has many zeros, the centred matrix none. With rare
+    pairs counted as 0 the matrix may not be positive definite: then the ridge of that one product
+    is doubled until it is.
     """
     keep = sources.shape[1]
-    place = np.full(len(diagonal), -1, np.int32)
+    place = np.full(len(owners), -1, np.int32)
     small = np.empty((keep, keep))
     work = np.empty((keep, keep))
     pivots = np.empty(keep)
     solution = np.empty(keep)
+    mean = np.empty(keep)
     for target in range(start, stop):
         row = target - start
         first = indptr[target]
@@ -60,15 +67,17 @@ def ridge_rows(
                     small[min(i, other), max(i, other)] = gram[j]
         for i in range(n):
             place[nums[first + i]] = -1
-            small[i, i] = diagonal[nums[first + i]]
+            small[i, i] = owners[nums[first + i]]
         penalty = ridge
-        is_solved = False
+        is_solved = n == 0
+        along = 0.0
         while not is_solved:
             for i in range(n):
                 for j in range(i, n):
                     work[i, j] = small[i, j]
                 work[i, i] += penalty
                 solution[i] = gram[first + i]
+                mean[i] = small[i, i]
             is_solved = True
             for k in range(n):
                 pivots[k:n] = work[k, k:n]
@@ -82,59 +91,62 @@ def ridge_rows(
                         for j in range(i, n):
                             of_i[j] -= factor * pivots[j]
                         solution[i] -= factor * solution[k]
+                        mean[i] -= factor * mean[k]
+            if is_solved:
+                along = 0.0
+                for i in range(n - 1, -1, -1):
+                    value, value_of_mean = solution[i], mean[i]
+                    for j in range(i + 1, n):
+                        value -= work[i, j] * solution[j]
+                        value_of_mean -= work[i, j] * mean[j]
+                    solution[i] = value / work[i, i]
+                    mean[i] = value_of_mean / work[i, i]
+                    along += small[i, i] * mean[i]
+                is_solved = along < n_customers * (1.0 - 1e-9)
             penalty *= 2.0
-        for i in range(n - 1, -1, -1):
-            value = solution[i]
-            for j in range(i + 1, n):
-                value -= work[i, j] * solution[j]
-            solution[i] = value / work[i, i]
-            weights[row, i] = solution[i]
+        share = owners[target] / max(n_customers, 1.0)
+        shift = -share
+        for i in range(n):
+            shift += small[i, i] * (solution[i] - mean[i] * share) / (n_customers - along)
+        left = share
+        for i in range(n):
+            weight = solution[i] + mean[i] * shift
+            weights[row, i] = weight
+            left -= weight * small[i, i] / n_customers
+        intercepts[row] = left
 
 
-def ridge_table(interactions: Interactions, config: EngineConfig) -> tuple[Array, Array, Array]:
-    """Return the neighbourhood ridge on customers x products: starts, numbers, weights."""
-    indptr, products = _latest(interactions)
-    n_products, n_customers = interactions.n_products, interactions.n_customers
-    owners = np.bincount(products, minlength=n_products).astype(np.float64)
-    gram_indptr, nums, gram, _ = strongest_pairs(
-        Groups(indptr, products, np.arange(n_customers, dtype=np.int32), None),
-        1.0 / np.sqrt(np.maximum(owners, 1.0)),
-        config.min_customers,
-        config.n_neighbours * GRAM_PER_NEIGHBOUR,
-    )
+def ridge_table(owning: Owning, config: EngineConfig) -> Ridge:
+    """Return the neighbourhood ridge of what customers own.
+
+    Each product's ownership is regressed on that of its nearest products, with an intercept: the
+    closed-form linear model of Steck (EASE, WWW 2019) on centred columns and a few neighbours.
+    """
+    n_products = len(owning.owners)
     keep = min(config.n_neighbours, n_products)
 
     def work(start: int, stop: int) -> tuple[Array, ...]:
         shape = (stop - start, keep)
         sources, weights = np.empty(shape, np.int32), np.empty(shape)
-        lengths = np.zeros(stop - start, np.int64)
+        lengths, intercepts = np.zeros(stop - start, np.int64), np.zeros(stop - start)
         ridge_rows(
-            start, stop, gram_indptr, nums, gram, owners, float(config.ridge),
-            sources, weights, lengths,
+            start, stop, owning.indptr, owning.nums, owning.counts, owning.owners,
+            float(owning.n_customers), float(config.ridge), sources, weights, lengths, intercepts,
         )  # fmt: skip
         used = np.arange(keep) < lengths[:, None]
-        return lengths, sources[used], weights[used].astype(np.float32)
+        return (
+            lengths,
+            sources[used],
+            weights[used].astype(np.float32),
+            intercepts.astype(np.float32),
+        )
 
-    lengths, sources, weights = in_blocks(work, n_products, keep)
+    lengths, sources, weights, intercepts = rows_in_blocks(work, n_products, keep)
     targets = np.repeat(np.arange(n_products, dtype=np.int32), lengths)
     use = _largest(sources, weights, config.n_neighbours * TARGETS_PER_NEIGHBOUR, n_products)
-    order = use[np.argsort(sources[use], kind="stable")]  # targets stay ascending
+    order = use[stable_order(sources[use], n_products)]  # targets stay ascending
     starts = row_starts(np.bincount(sources[order], minlength=n_products))
-    return starts, targets[order], weights[order]
-
-
-def _latest(interactions: Interactions) -> tuple[Array, Array]:
-    """Return customers x products, each customer cut to the `MAX_ROW` products bought latest."""
-    indptr, products = interactions.customer_indptr, interactions.customer_products
-    sizes = np.diff(indptr)
-    if not (sizes > MAX_ROW).any():
-        return indptr, products
-    use = np.ones(len(products), dtype=bool)
-    for row in np.flatnonzero(sizes > MAX_ROW):
-        span = slice(indptr[row], indptr[row + 1])
-        latest_first = np.lexsort((products[span], -interactions.customer_time[span]))
-        use[span][latest_first[MAX_ROW:]] = False
-    return row_starts(np.minimum(sizes, MAX_ROW)), products[use]
+    return Ridge(starts, targets[order], weights[order], intercepts)
 
 
 def _largest(rows: Array, weights: Array, most: int, n_rows: int) -> Array:

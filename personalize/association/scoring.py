@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 
 from personalize.association.counting import by_weight
+from personalize.association.owning import Owning
 from personalize.association.ridge import ridge_table
 from personalize.association.together import together_table
 from personalize.config import EngineConfig
@@ -30,7 +31,7 @@ class Scored(NamedTuple):
     scores: Array
     """float64, shape (n,): comparable within this answer only."""
     because: Array
-    """int32, shape (n,): the product asked about that adds most."""
+    """int32, shape (n,): the product asked about that adds most; -1 where none adds anything."""
     support: Array
     """int32, shape (n,): orders that hold both (0 for `next`)."""
     lift: Array
@@ -48,18 +49,23 @@ class Association:
     together_nums : int32
         The complement.
     together_weights : float32
-        Score of the complement given the product, above 0: its conditional probability and the
-        ridge's share, damped where the product is rare.
-    together_support : int32, orders
-        Orders that hold both.
+        Score of the complement given the product, above 0: its conditional probability, with
+        shares of co-ownership and of the ridge, damped where the product is rare.
+    together_support : int32
+        Orders that hold both; where too few customers put both into one order, customers who own
+        both.
     together_lift : float32
-        Ratio to chance.
+        Ratio to chance, of the same.
+    together_orders : float32, shape (n_products,)
+        Orders that hold each product.
     next_indptr : int64, shape (n_products + 1,)
         Row starts of ``next_nums`` and ``next_weights``.
     next_nums : int32
         What is bought besides.
     next_weights : float32
         Ridge weight, may be negative.
+    next_intercepts : float32, shape (n_products,)
+        What each product's score begins with, whatever the history.
     """
 
     together_indptr: Array
@@ -67,9 +73,11 @@ class Association:
     together_weights: Array
     together_support: Array
     together_lift: Array
+    together_orders: Array
     next_indptr: Array
     next_nums: Array
     next_weights: Array
+    next_intercepts: Array
 
     @property
     def n_products(self) -> int:
@@ -83,9 +91,15 @@ class Association:
         Cost grows with the sum of squared row lengths (`MAX_ROW` bounds it) and linearly with
         products; rows are independent, so the result does not depend on the number of threads.
         """
-        ridge = ridge_table(interactions, config)
-        together = together_table(interactions, config, as_of, ridge)
-        return cls(*by_weight(*together), *by_weight(*ridge))
+        owning = Owning.of(interactions, config)
+        ridge = ridge_table(owning, config)
+        together = together_table(interactions, config, as_of, owning, ridge)
+        by_source = by_weight(ridge.indptr, ridge.nums, ridge.weights)
+        orders = np.bincount(interactions.basket_products, minlength=interactions.n_products)
+        tables = (
+            *by_weight(*together), orders.astype(np.float32), *by_source, ridge.intercepts,
+        )  # fmt: skip
+        return cls(**dict(zip((field.name for field in fields(cls)), tables, strict=True)))
 
     def complement_scores(self, anchor_nums: Array) -> Scored:
         """Return what goes with the products of one basket.
@@ -112,7 +126,7 @@ class Association:
         )
 
     def next_scores(self, history_nums: Array, history_weights: Array | None = None) -> Scored:
-        """Return what goes with a history.
+        """Return what goes with a history: linked to some of it, with a score above 0.
 
         Parameters
         ----------
@@ -125,8 +139,12 @@ class Association:
         parts = rows.gather(self.next_weights).astype(np.float64)
         if history_weights is not None:
             parts *= np.repeat(np.asarray(history_weights, dtype=np.float64), rows.lengths)
-        nums, scores, best = _summed(rows.gather(self.next_nums), parts, self.n_products)
+        nums, sums, best = _summed(rows.gather(self.next_nums), parts, self.n_products)
         because = history_nums[rows.origin(best)[0]].astype(np.int32)
+        because[parts[best] <= 0.0] = -1
+        scores = sums + self.next_intercepts[nums]
+        use = scores > 0.0
+        nums, scores, because = nums[use], scores[use], because[use]
         nothing = np.zeros(len(nums), dtype=np.int32)
         return Scored(nums, scores, because, nothing, np.full(len(nums), np.nan, np.float32))
 
@@ -135,7 +153,8 @@ class Association:
 
         Returns
         -------
-        float64, shape (len(history_nums),); may be negative. They sum to the score.
+        float64, shape (len(history_nums),); may be negative. With the product's intercept they
+        sum to the score.
         """
         rows = _Rows.of(self.next_indptr, history_nums)
         asked, entry = rows.origin(np.flatnonzero(rows.gather(self.next_nums) == num))
@@ -180,12 +199,12 @@ class _Rows(NamedTuple):
 
 
 def _summed(nums: Array, weights: Array, n_products: int) -> tuple[Array, Array, Array]:
-    """Return distinct numbers, their sums above 0, and the place of the largest part of each."""
+    """Return distinct numbers, their sums, and the place of the largest part of each."""
     nums = nums.astype(np.intp)  # once, not in each of the steps below
     sums = np.bincount(nums, weights=weights, minlength=n_products)
-    found = np.flatnonzero(sums > 0.0)
     largest = np.full(n_products, -np.inf)
     np.maximum.at(largest, nums, weights)
+    found = np.flatnonzero(largest > -np.inf)
     is_largest = np.flatnonzero(weights == largest[nums])[::-1]
     best = np.empty(n_products, dtype=np.int64)
     best[nums[is_largest]] = is_largest  # reversed: the first of equals stays

@@ -17,7 +17,7 @@ from scipy.special import betaln, gammaincinv
 
 from personalize.config import EngineConfig
 from personalize.purchases import Occasion
-from personalize.times import DAY
+from personalize.repurchase.gaps import count_gaps
 
 Floats = NDArray[np.float64]
 
@@ -163,41 +163,27 @@ class _LifeTable:
         known = np.flatnonzero(parent >= 0)
 
         def add(values: Floats) -> Floats:
-            out = np.zeros((n_parents, *values.shape[1:]))
-            np.add.at(out, parent[known], values[known])
-            return out
+            # A column at a time: that adds ten times as fast as rows do.
+            columns = np.atleast_2d(values.T)
+            added = [np.bincount(parent[known], each[known], n_parents) for each in columns]
+            return np.stack(added, axis=-1).reshape(n_parents, *values.shape[1:])
 
         return _LifeTable(*(add(getattr(self, name)) for name in self.__dataclass_fields__))
 
 
 def _life_table(occasions: Occasion, as_of: int) -> _LifeTable:
     """Count gaps and what was still followed (Cutler and Ederer 1958: censored ones half)."""
-    n, width = occasions.n_targets, N_BINS + 1
-    last = occasions.is_last
-    ends = np.append(occasions.at[1:], as_of)[: len(last)]
-    days = (np.where(last, as_of, ends) - occasions.at) / DAY
-    column = np.searchsorted(EDGES, days, side="right") - 1
-    cell = occasions.target * width + np.clip(column, 0, N_BINS)
-
-    def count(which: NDArray[np.bool_]) -> Floats:
-        found = np.bincount(cell[which], minlength=n * width)
-        return np.asarray(found.reshape(n, width), dtype=np.float64)
-
-    again, censored = count(~last), count(last)
-    reached = np.cumsum((again + censored)[:, ::-1], axis=1)[:, ::-1]
-
-    def per_target(weights: NDArray[Any] | None = None) -> Floats:
-        found = np.bincount(occasions.target, weights, minlength=n)
-        return np.asarray(found, dtype=np.float64)
-
-    first = occasions.is_first
+    found = count_gaps(occasions, as_of, EDGES)
+    reached = np.cumsum((found.again + found.censored)[:, ::-1], axis=1)[:, ::-1]
+    logs = np.log(np.maximum(occasions.quantity, 1))
+    log_quantity = np.bincount(occasions.target, logs, minlength=occasions.n_targets)
     return _LifeTable(
-        events=again[:, :-1],
-        at_risk=(reached - 0.5 * censored)[:, :-1],
-        buyers=per_target(first),
-        repeaters=per_target(first & ~last),
-        log_quantity=per_target(np.log(np.maximum(occasions.quantity, 1))),
-        n_purchases=per_target(),
+        events=found.again[:, :-1],
+        at_risk=(reached - 0.5 * found.censored)[:, :-1],
+        buyers=found.buyers,
+        repeaters=found.repeaters,
+        log_quantity=np.asarray(log_quantity, dtype=np.float64),
+        n_purchases=found.purchases,
     )
 
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize.blocks import in_blocks
 from personalize.compiled import compiled
 from personalize.products import ProductSpace
 from personalize.purchases import Occasion, OwnedTable, Purchases
-from personalize.repurchase import RULE, pair_features, repurchase_probability
+from personalize.repurchase import (
+    LOYALTY,
+    RULE,
+    Habits,
+    added,
+    chance_of,
+    pair_features,
+    place_of,
+)
 from personalize.suppression.rule import basis_level, combine, due_at
 from personalize.suppression.terms import Floats, Ints, Rules, Terms
 from personalize.times import DAY, MISSING
@@ -56,38 +65,45 @@ def _fill_chance(
     chance: Floats,
     rows: Ints,
     weights: Floats,
+    customer_weights: Floats,
+    customers: Floats,
+    loyalty: int,
     offset: Floats,
     typical: Floats,
+    usual: Floats,
+    soon: Floats,
     target: Ints,
     n_orders: Ints,
     first_at: Ints,
     last_at: Ints,
+    total_quantity: Ints,
     as_of: int,
     customer: Ints,
-    customer_orders: Ints,
-    customer_first_at: Ints,
-    customer_last_at: Ints,
 ) -> None:
     for i in range(len(rows)):
         r = rows[i]
         if r >= 0:
             c = customer[r]
-            chance[i] = repurchase_probability(
-                weights,
-                offset[target[r]],
+            t = target[r]
+            step, share = place_of(last_at[r], as_of)
+            low = soon[t, step]
+            pair = pair_features(
                 n_orders[r],
                 first_at[r],
                 last_at[r],
+                total_quantity[r],
                 as_of,
-                customer_orders[c],
-                customer_first_at[c],
-                customer_last_at[c],
-                typical[target[r]],
+                typical[t],
+                usual[t],
+                customers[c, loyalty],
+                low + share * (soon[t, step + 1] - low),
             )
+            base = offset[t] + added(0.0, customer_weights, customers[c])
+            chance[i] = chance_of(added(base, weights, pair))
 
 
 def _fill_decisions(
-    reason: Ints, since: Ints, until: Ints, level: Ints, times: Ints, as_of: int
+    reason: NDArray[Any], since: Ints, until: Ints, level: Ints, times: Ints, as_of: int
 ) -> None:
     for i in range(len(reason)):
         reason[i], since[i], until[i] = combine(
@@ -104,9 +120,23 @@ def _fill_decisions(
         level[i] = basis_level(as_of, times[i, 1], times[i, 3], times[i, 5])
 
 
+def _put_times(out: Ints, column: int, rows: Ints, since: Ints, until: Ints) -> None:
+    """Write since and until, from this column on, where there is a row that suppresses."""
+    for i in range(len(rows)):
+        r = rows[i]
+        if r >= 0 and until[r] != MISSING:
+            out[i, column] = since[r]
+            out[i, column + 1] = until[r]
+
+
+put_times = compiled(_put_times)
 fill_due = compiled(_fill_due, uses=(due_at,))
-fill_chance = compiled(_fill_chance, uses=(pair_features, repurchase_probability))
+fill_chance = compiled(_fill_chance, uses=(pair_features, place_of, added, chance_of))
 fill_decisions = compiled(_fill_decisions, uses=(combine, basis_level))
+
+
+_BLOCK: Final = 1 << 17
+"""Pairs decided at a time: what is in between stays in the processor's cache."""
 
 
 class Decisions(NamedTuple):
@@ -117,10 +147,10 @@ class Decisions(NamedTuple):
     there is none.
     """
 
-    reason: Ints
+    reason: NDArray[np.int8]
     since: Ints
     until: Ints
-    basis: Ints
+    basis: NDArray[np.int8]
     chance: Floats
 
 
@@ -139,6 +169,8 @@ class ManyCustomers:
         When each row of `owned` is due; int64 min where its rule is off.
     returned : OwnedTable
         Products sent back and not owned; ``last_at`` is when.
+    habits : Habits
+        Of every customer of the purchases.
     """
 
     rules: Rules
@@ -146,6 +178,7 @@ class ManyCustomers:
     owned: tuple[OwnedTable, OwnedTable, OwnedTable]
     until: tuple[Ints, Ints, Ints]
     returned: OwnedTable
+    habits: Habits
 
     @classmethod
     def from_purchases(cls, rules: Rules, purchases: Purchases, nums: Ints) -> Self:
@@ -166,12 +199,15 @@ class ManyCustomers:
         kind = np.where(single[kind] > 0, kind, -1)
         targets = (product, group_of[product], kind)
         counts = (len(space), len(space.groups), len(space.types))
-        owned = tuple(
+        scopes = (
             Occasion.from_lines(
                 purchases.customer, target, purchases.at, purchases.quantity, max(count, 1)
-            ).owned()
+            )
             for target, count in zip(targets, counts, strict=True)
-        )
+        )  # one at a time: of a large shop there is room for one
+        products = next(scopes)
+        habits = Habits.of(products, len(purchases.customer_ids))
+        owned = (products.owned(), *(scope.owned() for scope in scopes))
         a, b, c = owned
         until = tuple(_until(rules, rules.levels[i], owned[i]) for i in range(3))
         d, e, f = until
@@ -183,27 +219,34 @@ class ManyCustomers:
             max(len(space), 1),
         ).owned()
         gone = np.flatnonzero(a.find(back.customer, back.target) < 0)
-        return cls(rules, purchases, (a, b, c), (d, e, f), back.take(gone))
+        return cls(rules, purchases, (a, b, c), (d, e, f), back.take(gone), habits)
 
     def chance(self, level: int, rows: Ints, as_of: int) -> Floats:
         """Return the chance of a repurchase of rows of one level; NaN for row -1."""
-        table, terms, whole = self.owned[level], self.rules.levels[level], self.purchases.orders_of
+        table, terms, weights = (
+            self.owned[level],
+            self.rules.levels[level],
+            self.rules.weights[level],
+        )
         out = np.full(len(rows), math.nan)
         fill_chance(
             out,
             rows,
-            np.array(self.rules.weights[level]),
+            np.array(weights.pair),
+            np.array(weights.customer),
+            self.habits.features(self.purchases.orders_of, as_of),
+            LOYALTY,
             terms.offset,
             terms.typical,
+            terms.usual_quantity,
+            terms.soon,
             table.target,
             table.n_orders,
             table.first_at,
             table.last_at,
+            table.total_quantity,
             as_of,
-            np.searchsorted(whole.customer, table.customer),
-            whole.n_orders,
-            whole.first_at,
-            whole.last_at,
+            table.customer,
         )
         return out
 
@@ -218,31 +261,34 @@ class ManyCustomers:
             Numbers of the rules' space, -1 for an unknown one.
         as_of : int, microseconds UTC
         """
+        n = len(customer)
+        reason, basis = np.empty(n, dtype=np.int8), np.empty(n, dtype=np.int8)
+        since, until, owned = np.empty((3, n), dtype=np.int64)
         space = self.rules.space
         group_of, type_of = (np.append(space.array(name), -1) for name in ("group", "type"))
-        targets = (product, group_of[product], type_of[product])
-        rows = [self.owned[i].find(customer, targets[i]) for i in range(3)]
-        times = np.full((len(customer), 8), MISSING, dtype=np.int64)
-        for i in range(3):
-            _put_times(times[:, 2 * i : 2 * i + 2], rows[i], self.owned[i].last_at, self.until[i])
-        if self.rules.returned_is_on:
-            back = self.returned.find(customer, product)
-            away = self.returned.last_at + int(self.rules.return_days * DAY)
-            _put_times(times[:, 6:8], back, self.returned.last_at, away)
-        reason, since, until, level = np.empty((4, len(customer)), dtype=np.int64)
-        fill_decisions(reason, since, until, level, times, as_of)
-        basis = np.where(reason == 4, -1, RULE)
-        for i in range(3):
-            mine = np.flatnonzero((level == i) & (reason != 4))
-            basis[mine] = self.rules.levels[i].basis[targets[i][mine]]
-        return Decisions(reason, since, until, basis, self.chance(0, rows[0], as_of))
+        away = self.returned.last_at + int(self.rules.return_days * DAY)
 
+        def work(start: int, stop: int) -> None:
+            here = slice(start, stop)
+            who, what = customer[here], product[here]
+            targets = (what, group_of[what], type_of[what])
+            times = np.full((stop - start, 8), MISSING, dtype=np.int64)
+            rows = [self.owned[i].find(who, targets[i]) for i in range(3)]
+            for i in range(3):
+                put_times(times, 2 * i, rows[i], self.owned[i].last_at, self.until[i])
+            if self.rules.returned_is_on:
+                back = self.returned.find(who, what)
+                put_times(times, 6, back, self.returned.last_at, away)
+            level = np.empty(stop - start, dtype=np.int64)
+            fill_decisions(reason[here], since[here], until[here], level, times, as_of)
+            owned[here] = rows[0]
+            basis[here] = np.where(reason[here] == 4, -1, RULE)
+            for i in range(3):
+                mine = np.flatnonzero((level == i) & (reason[here] != 4))
+                basis[start + mine] = self.rules.levels[i].basis[targets[i][mine]]
 
-def _put_times(out: Ints, rows: Ints, since: Ints, until: Ints) -> None:
-    """Write since and until where there is a row that suppresses."""
-    found = np.flatnonzero(rows >= 0)
-    found = found[until[rows[found]] != MISSING]
-    out[found, 0], out[found, 1] = since[rows[found]], until[rows[found]]
+        in_blocks(work, n, _BLOCK)
+        return Decisions(reason, since, until, basis, self.chance(0, owned, as_of))
 
 
 def _until(rules: Rules, terms: Terms, table: OwnedTable) -> Ints:

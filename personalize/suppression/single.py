@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from personalize.purchases import Occasions, Owned, PurchaseState, owned_of
-from personalize.repurchase import BASES, RULE, repurchase_probability
+from personalize.repurchase import (
+    BASES,
+    LOYALTY,
+    RECENT_DAYS,
+    RULE,
+    added,
+    chance_of,
+    customer_features,
+    pair_features,
+    place_of,
+)
 from personalize.suppression.rule import REASONS, SCOPES, basis_level, combine, due_at
 from personalize.suppression.terms import Rules, Terms
 from personalize.times import DAY, FOREVER, MISSING
@@ -59,11 +70,12 @@ class CustomerScopes:
     state : PurchaseState
     """
 
-    __slots__ = ("_groups", "_members", "_types", "rules", "state")
+    __slots__ = ("_customer", "_groups", "_members", "_types", "rules", "state")
 
     def __init__(self, rules: Rules, state: PurchaseState) -> None:
         self.rules = rules
         self.state = state
+        self._customer: tuple[int, tuple[float, ...]] = (MISSING, ())
         self._groups: dict[int, Scope] = {}
         self._types: dict[int, Scope] = {}
         self._members: tuple[dict[int, list[str]], dict[int, list[str]]] | None = None
@@ -139,20 +151,48 @@ class CustomerScopes:
 
     def probability(self, level: int, num: int, owned: Owned, as_of: int) -> float | None:
         """Return the chance of a repurchase within the horizon; None if nothing was learned."""
-        terms, state = self.rules.levels[level], self.state
-        chance = repurchase_probability(
-            self.rules.weights[level],
-            terms.offset.item(num),
+        weights = self.rules.weights[level]
+        customer, pair = self.features(level, num, owned, as_of)
+        base = self.rules.levels[level].offset.item(num) + added(0.0, weights.customer, customer)
+        chance = chance_of(added(base, weights.pair, pair))
+        return None if math.isnan(chance) else chance
+
+    def features(
+        self, level: int, num: int, owned: Owned, as_of: int
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return the features of the customer, and of what they own of one thing."""
+        customer, terms = self.customer(as_of), self.rules.levels[level]
+        step, share = place_of(owned.last_at, as_of)
+        low = terms.soon.item(num, step)
+        pair = pair_features(
             owned.n_orders,
             owned.first_at,
             owned.last_at,
+            owned.total_quantity,
             as_of,
-            state.n_orders,
-            state.first_order_at,
-            state.last_order_at,
             terms.typical.item(num),
+            terms.usual_quantity.item(num),
+            customer[LOYALTY],
+            low + share * (terms.soon.item(num, step + 1) - low),
         )
-        return None if math.isnan(chance) else chance
+        return customer, pair
+
+    def customer(self, as_of: int) -> tuple[float, ...]:
+        """Return the features of the customer, who owns something."""
+        if self._customer[0] != as_of:
+            state = self.state
+            recent_from = as_of - RECENT_DAYS * DAY
+            found = customer_features(
+                state.n_orders,
+                state.n_orders - bisect_left(state.order_times, recent_from),
+                state.last_order_at,
+                as_of,
+                len(state.occasions),
+                state.n_purchases,
+                state.n_repeated,
+            )
+            self._customer = (as_of, found)
+        return self._customer[1]
 
     def returned(self, product_id: str) -> tuple[int, int]:
         """Return when a product was sent back for good, and until when that keeps it away."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from personalize.config import EngineConfig
 from personalize.policy import FOR_GOOD, Policy
 from personalize.products import ProductSpace
-from personalize.repurchase import DEFAULT, RULE, Curves, Logistic
+from personalize.repurchase import DEFAULT, RULE, Curves, Logistic, curve_odds
 from personalize.substitutes import Substitutes
 from personalize.suppression.rule import REASONS
 
@@ -40,6 +40,8 @@ class Terms:
         Whether purchases of it suppress at all.
     offset : float64
         What the target adds to the log odds of a repurchase.
+    soon : float64, shape (n, GRID + 1)
+        What its curve says of the horizon, as from `curve_odds`.
     """
 
     gap: Floats
@@ -49,6 +51,7 @@ class Terms:
     basis: Ints
     is_on: NDArray[np.bool_]
     offset: Floats
+    soon: Floats
 
     def take(self, rows: Ints) -> Terms:
         """Return the terms of these rows."""
@@ -74,7 +77,7 @@ class Terms:
             on[mine] &= suppress
             if days is not None:
                 gap[mine], is_learned[mine], basis[mine] = days, False, RULE
-        return Terms(gap, self.typical, self.usual_quantity, is_learned, basis, on, self.offset)
+        return replace(self, gap=gap, is_learned=is_learned, basis=basis, is_on=on)
 
 
 class LevelModel(NamedTuple):
@@ -107,6 +110,7 @@ def terms_of(level: LevelModel, config: EngineConfig, policy: Policy) -> Terms:
         basis=basis,
         is_on=np.ones(len(gap), dtype=bool),
         offset=level.logistic.offsets(level.targets),
+        soon=curve_odds(curves, config.repurchase_horizon_days),
     )
     stray = known.take(np.array([len(gap) - 1]))
     default = max(limits["default_cooldown_days"], limits["min_cooldown_days"])
@@ -130,8 +134,8 @@ class Rules:
         By product, group and type number of the space; the last row of `product`, number -1,
         is for what nothing knows.
     is_one_per_need : bool, shape (n_types,)
-    weights : tuple of three tuples of float
-        Pair weights of the probability of each level.
+    weights : tuple of three Logistic
+        The repurchase probability of each level.
     min_days, return_days, rhythm_strength : float
     returned_is_on : bool
     """
@@ -141,7 +145,7 @@ class Rules:
     group: Terms
     type: Terms
     is_one_per_need: NDArray[np.bool_]
-    weights: tuple[tuple[float, ...], ...]
+    weights: tuple[Logistic, Logistic, Logistic]
     min_days: float
     return_days: float
     rhythm_strength: float
@@ -199,13 +203,14 @@ class Judgement(NamedTuple):
         types_of[0] = np.append(types_of[0], -1)
         terms = [self.terms[i].take(rows[i]) for i in range(3)]
         on = [policy.is_on(rule) for rule in REASONS[:3]]
+        first, second, third = self.levels
         return Rules(
             space=space,
             product=terms[0].under(types_of[0], by_type, on[0]),
             group=terms[1].under(types_of[1], by_type, on[1]),
             type=terms[2].under(types_of[2], by_type, on[2]),
             is_one_per_need=self.one_per_need(space),
-            weights=tuple(level.logistic.pair for level in self.levels),
+            weights=(first.logistic, second.logistic, third.logistic),
             min_days=limits["min_cooldown_days"],
             return_days=limits["return_cooldown_days"],
             rhythm_strength=self.config.rhythm_strength,

@@ -1,0 +1,84 @@
+"""Orders of rows by small whole numbers: stable, and in time that grows with the rows alone.
+
+Twenty million order lines are put in order by customer, product or basket half a dozen times in
+one fit. Their numbers are codes below a known bound, so one pass that counts and one that places
+do what comparing would take twenty-five passes for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from personalize.compiled import compiled
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_FEW: Final = 4_096
+"""Up to so many rows, sorting is faster than loading what was compiled."""
+
+
+@compiled
+def place_rows(codes: Array, rows: Array, starts: Array, order: Array) -> None:
+    """Write `rows` into `order`, each where the rows of its code begin; `starts` is used up."""
+    for i in range(len(rows)):
+        row = rows[i]
+        code = codes[row]
+        order[starts[code]] = row
+        starts[code] += 1
+
+
+def stable_order(codes: Array, n_codes: int, rows: Array | None = None) -> Array:
+    """Return the rows by code ascending, equal ones in the order they came.
+
+    Parameters
+    ----------
+    codes : int, shape (n,)
+        From 0 to ``n_codes - 1``.
+    n_codes : int
+    rows : int, shape (n,), optional
+        The order in which the rows come; default: as they stand. By the last key first, several
+        keys make one order.
+
+    Returns
+    -------
+    int32, or int64 beyond 2**31 rows, shape (n,)
+
+    Examples
+    --------
+    >>> stable_order(np.array([1, 0, 1, 0]), 2).tolist()
+    [1, 3, 0, 2]
+    """
+    n = len(codes)
+    dtype = np.result_type(np.int32, np.min_scalar_type(n))
+    if n <= _FEW:
+        found = np.argsort(codes if rows is None else codes[rows], kind="stable")
+        return (found if rows is None else rows[found]).astype(dtype, copy=False)
+    rows = np.arange(n, dtype=dtype) if rows is None else rows.astype(dtype, copy=False)
+    order = np.empty(n, dtype)
+    place_rows(codes, rows, row_starts(np.bincount(codes, minlength=n_codes)), order)
+    return order
+
+
+def row_starts(counts: Array) -> Array:
+    """Return where each row starts, given its length: int64, shape (n_rows + 1,)."""
+    starts = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=starts[1:])
+    return starts
+
+
+def distinct(values: Array) -> Array:
+    """Return the distinct whole numbers, ascending.
+
+    What `numpy.unique` returns; but that hashes, and sorting is five times as fast.
+    """
+    values = np.sort(values)
+    is_new = np.ones(len(values), dtype=bool)
+    is_new[1:] = values[1:] != values[:-1]
+    return values[is_new]
+
+
+def is_ascending(values: Array) -> bool:
+    """Return whether no value is below the one before."""
+    return bool((values[1:] >= values[:-1]).all())
