@@ -32,6 +32,7 @@ def main() -> None:
         personalize = str(venv / "bin" / "personalize")
         data = ("--orders", str(orders), "--catalog", str(catalog))
         run(personalize, "train", *data, "--models", "models")
+        run(personalize, "evaluate", *data, "--peers", "none", "--report", "report.html")
         run(personalize, "import", *data, "--store", "sqlite:///shop.db")
         command = [str(venv / "bin" / "python"), "-m", "service", "--port", "0"]
         command += ["--store", "sqlite:///shop.db", "--models", "models"]

@@ -24,6 +24,8 @@ from personalize.evaluation import (
     compare,
     evaluate,
 )
+from personalize.evaluation.plots import check_installed
+from personalize.evaluation.report import write_report
 from personalize.evaluation.text import comparison_lines, evaluation_lines
 from personalize.orders import Orders
 from personalize.policy import Policy
@@ -42,6 +44,10 @@ def evaluate_(
             help="First moment of the test period. Default: the last fifth of the time is test; "
             "of a trained version, the moment it learned up to.",
         ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write a report for people, as .html."),
     ] = None,
     config: Annotated[
         Path | None,
@@ -98,10 +104,14 @@ def evaluate_(
         encoding=encoding,
         strict=strict,
         rejects=rejects,
-        beside=json_file or Path("evaluation"),
+        beside=report or json_file or Path("evaluation"),
     )
     reading.choose(store)
-    check_output(json_file)
+    if report is not None:
+        check_report(report, against)
+        check_output(report, "--report")
+    if json_file is not None:
+        check_output(json_file, "--json")
     chosen = candidates(models, version, against, config)
     facts, products = read_facts(reading, store)
     question = Question(
@@ -115,7 +125,13 @@ def evaluate_(
         found = answer(question, chosen, peers)
     for line in lines_of(found):
         say(line)
-    write(found, json_file)
+    if json_file is not None:
+        text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
+        json_file.write_text(text + "\n", encoding="utf-8")
+        tell(f"{json_file}: everything measured")
+    if report is not None and isinstance(found, Evaluation):
+        write_report(found, report)
+        tell(f"{report}: the report")
 
 
 class Question(NamedTuple):
@@ -183,7 +199,28 @@ def candidates(
     return (first, second), (of_first, of_second)
 
 
-def check_output(file: Path | None) -> None:
+def check_report(report: Path, against: str | None) -> None:
+    """Refuse before the work is done a report that could not be made after it.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is no ``.html`` file, or of a comparison.
+    PersonalizeError
+        If what it needs is not installed.
+    """
+    if against is not None:
+        raise typer.BadParameter(
+            "a report is of one evaluation, not of a comparison; take --json, or leave out "
+            "--against",
+            param_hint="--report",
+        )
+    if report.suffix.lower() != ".html":
+        raise typer.BadParameter(f"{report} does not end in .html", param_hint="--report")
+    check_installed()
+
+
+def check_output(file: Path, option: str) -> None:
     """Refuse before the work is done what could not be written after it.
 
     Raises
@@ -191,10 +228,10 @@ def check_output(file: Path | None) -> None:
     typer.BadParameter
         If the file has no folder, or is one.
     """
-    if file is not None and not file.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {file.parent}", param_hint="--json")
-    if file is not None and file.is_dir():
-        raise typer.BadParameter(f"{file} is a folder; name a file", param_hint="--json")
+    if not file.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {file.parent}", param_hint=option)
+    if file.is_dir():
+        raise typer.BadParameter(f"{file} is a folder; name a file", param_hint=option)
 
 
 def lines_of(found: Evaluation | Comparison) -> Iterator[str]:
@@ -202,11 +239,3 @@ def lines_of(found: Evaluation | Comparison) -> Iterator[str]:
     if isinstance(found, Evaluation):
         return evaluation_lines(found)
     return comparison_lines(found)
-
-
-def write(found: Evaluation | Comparison, json_file: Path | None) -> None:
-    """Write what was asked for, and say where it is."""
-    if json_file is not None:
-        text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False)
-        json_file.write_text(text + "\n", encoding="utf-8")
-        tell(f"{json_file}: everything measured")

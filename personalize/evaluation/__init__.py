@@ -10,7 +10,7 @@ how it is measured.
     subject.py guards.py               our engine, and what it must never show
     lists.py decision.py learned.py    what is measured
     evaluating.py comparing.py         one engine beside its peers; two engines
-    text.py plots.py report.py         how it is told
+    text.py plots/ report.py           how it is told
 """
 
 from __future__ import annotations
@@ -18,5 +18,16 @@ from __future__ import annotations
 from personalize.evaluation.comparing import Candidate, Comparison, compare
 from personalize.evaluation.evaluating import Evaluation, evaluate, guards_of
 from personalize.evaluation.protocol import Protocol
+from personalize.evaluation.report import report_html, write_report
 
-__all__ = ["Candidate", "Comparison", "Evaluation", "Protocol", "compare", "evaluate", "guards_of"]
+__all__ = [
+    "Candidate",
+    "Comparison",
+    "Evaluation",
+    "Protocol",
+    "compare",
+    "evaluate",
+    "guards_of",
+    "report_html",
+    "write_report",
+]

@@ -140,6 +140,9 @@ class RepurchaseResult:
         Of the known customers that were drawn.
     methods : dict of str to RepurchaseScores
     in_force : Trade or None
+    still_suppressed : float or None, share
+        Of the pairs bought again: those whose suppression had not ended by then. A decision ends,
+        so that not all it suppressed at the cutoff was lost.
     curve : tuple of Trade
         Suppressing the lowest probabilities, from none to all; empty without probabilities.
     previews : tuple of Preview
@@ -155,6 +158,7 @@ class RepurchaseResult:
     customers_share: float = 1.0
     methods: dict[str, RepurchaseScores] = field(default_factory=dict)
     in_force: Trade | None = None
+    still_suppressed: float | None = None
     curve: tuple[Trade, ...] = ()
     previews: tuple[Preview, ...] = ()
     calibration: tuple[CalibrationBin, ...] = ()
@@ -204,12 +208,6 @@ class RepurchaseTask:
                     self.pairs.again, score, is_probability=is_probability
                 )
 
-    def add(self, name: str, score: FloatArray, *, is_probability: bool = True) -> None:
-        """Keep the metrics of one score."""
-        self.methods[name] = score_repurchase(
-            self.pairs.again, score, is_probability=is_probability
-        )
-
     def result(self, subject: Subject, name: str = OURS) -> RepurchaseResult:
         """Return everything measured, with the decision of `subject` in force."""
         if self.is_empty:
@@ -226,6 +224,7 @@ class RepurchaseTask:
             self.customers_share,
             self.methods | ours,
             in_force,
+            self._still_suppressed(subject, suppressed),
             saved_and_lost(again, probability) if ranks else (),
             tuple(self._previews(subject, in_force)),
             calibration(again, probability) if ranks else (),
@@ -260,6 +259,21 @@ class RepurchaseTask:
             lost = lost_share(self.pairs.again, probability, saved)
         kept_away = float(suppressed[recent].mean()) if recent.any() else 1.0
         return JustBought(days, int(recent.sum()), kept_away, shown, lost)
+
+    def _still_suppressed(self, subject: Subject, suppressed: BoolArray) -> float | None:
+        """Return the share of the pairs bought again that were suppressed until after that."""
+        pairs, n = self.pairs, self.split.n_products
+        rows = np.flatnonzero(pairs.again)
+        if not len(rows):
+            return None
+        soon = self.split.test.of_customers()
+        keys = pairs.customer[rows] * n + pairs.product[rows]
+        found = soon.customer * n + soon.product
+        soon, found = soon.where(np.isin(found, keys)), found[np.isin(found, keys)]
+        bought = np.empty(len(keys), dtype=np.int64)
+        bought[np.searchsorted(keys, found)[::-1]] = soon.time[::-1]  # the first of several stays
+        until = subject.until(pairs.customer[rows], pairs.product[rows])
+        return float((suppressed[rows] & (bought < until)).mean())
 
     def _newest(self) -> IntArray:
         """Return when each pair was bought last before the cutoff, microseconds UTC."""

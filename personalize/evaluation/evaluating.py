@@ -171,9 +171,10 @@ def evaluate(
     guards = {"without a catalogue": bench.guards(plain)}
     if catalog is not None:
         guards["with the catalogue"] = bench.guards(subject.stocked(catalog))
+    ours = (OURS,) if catalog is None else (PLAIN, OURS)
     return Evaluation(
         bench.facts(orders, has_catalog=catalog is not None, peers=peers),
-        {name: task.result((OURS, PLAIN)) for name, task in bench.tasks.items()},
+        {name: task.result(ours) for name, task in bench.tasks.items()},
         repurchase,
         guards,
         learned_gaps(subject),

@@ -18,7 +18,7 @@ from personalize.policy import Policy, TypeRule
 from personalize.purchases import OrderLine, PurchaseState
 from personalize.times import MISSING
 
-N_GAPS: Final = 40
+N_GAPS: Final = 100
 N_PAIRS: Final = 15
 N_TYPED_ANCHORS: Final = 2_000
 N_ANCHORS: Final = 300
@@ -38,7 +38,7 @@ class Gap:
     n_lines : int
         Order lines before the cutoff.
     gap_days : float or None, days
-        What a purchase suppresses for; None: for good.
+        When the next one comes due after a purchase; None: never, it is suppressed for good.
     typical_days : float, days
         Median time to the next purchase of those who buy again.
     basis : str
@@ -118,19 +118,17 @@ def learned_gaps(subject: Subject) -> tuple[Gap, ...]:
             break
         best = int(members[np.argmax(n_lines[members])])
         wanted = "product_type" if kinds.are_types else "product"
-        judged = _scope(subject, best, wanted, policy)
-        in_force = _scope(subject, best, "product_type", subject.policy)
-        if judged is not None:
-            found.append(
-                Gap(
-                    kinds.names[kind],
-                    int(total[kind]),
-                    judged["gap_days"],
-                    float(judged["typical_gap_days"]),
-                    str(judged["basis"]),
-                    in_force is not None,
-                )
+        judged = _scopes(subject, best, policy)[wanted]
+        found.append(
+            Gap(
+                kinds.names[kind],
+                int(total[kind]),
+                judged["gap_days"],
+                float(judged["typical_gap_days"]),
+                str(judged["basis"]),
+                "product_type" in _scopes(subject, best, subject.policy),
             )
+        )
     return tuple(found)
 
 
@@ -150,17 +148,15 @@ def _every_type_once(kinds: _Kinds, decided: Policy | None) -> Policy:
     return replace(policy, types={**policy.types, **rules})
 
 
-def _scope(
-    subject: Subject, product: int, scope: str, policy: Policy | None
-) -> dict[str, Any] | None:
-    """Return how the engine judges one scope of a product for somebody who just bought it."""
+def _scopes(subject: Subject, product: int, policy: Policy | None) -> dict[str, dict[str, Any]]:
+    """Return how the engine judges each scope of a product for somebody who just bought it."""
     product_id, at = str(subject.split.product_ids[product]), subject.split.cutoff - 1
     line = OrderLine(product_id, at, 1, 0, MISSING, False, "just now")
     state = PurchaseState.from_lines("somebody", [line])
     told = subject.engine.explain(
         state, product_id, subject.as_of, policy=policy, catalog=subject.catalog
     )
-    return next((each for each in told["scopes"] if each["scope"] == scope), None)
+    return {each["scope"]: each for each in told["scopes"]}
 
 
 def strong_pairs(subject: Subject) -> tuple[StrongPair, ...]:

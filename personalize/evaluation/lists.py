@@ -90,6 +90,9 @@ class ListResult:
         Precision and recall of lists of 1 to 20.
     best_peer : str or None
         The peer with the highest mean NDCG@10, chosen afterwards.
+    ours : str or None
+        The method that `to_peers` and `slices` are about: with a catalogue the engine without it,
+        because peers know none.
     ratios : dict of str to Ratio
         By method that is no peer: its NDCG@10 to the best peer's.
     to_peers : dict of str to Ratio
@@ -104,6 +107,7 @@ class ListResult:
     methods: dict[str, dict[str, float]] = field(default_factory=dict)
     curves: dict[str, LengthCurve] = field(default_factory=dict)
     best_peer: str | None = None
+    ours: str | None = None
     ratios: dict[str, Ratio] = field(default_factory=dict)
     to_peers: dict[str, Ratio] = field(default_factory=dict)
     slices: tuple[Slice, ...] = ()
@@ -192,6 +196,7 @@ class ListTask:
             {name: scores.means() for name, scores in self.scores.items()},
             dict(self.curves),
             best,
+            mine[0] if mine else None,
             self._ratios(ndcg, mine, best),
             {name: self.ratio(mine[0], name) for name in peers} if mine else {},
             () if best is None or not mine else self._slices(mine[0], best),

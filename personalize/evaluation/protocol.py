@@ -9,7 +9,7 @@ from personalize.config import Range
 from personalize.errors import InvalidConfigError
 
 OURS: Final = "personalize"
-PLAIN: Final = "personalize, without the catalogue"
+PLAIN: Final = "personalize (no catalogue)"
 PEERS: Final = ("all", "best", "none")
 BEST: Final = ("popularity, 30", "log-likelihood", "EASE", "co-purchase")
 """Beginnings of the names of the peers that are strongest on the sets tried."""

@@ -23,7 +23,7 @@ from personalize.evaluation.queries import Queries
 from personalize.evaluation.split import NOTHING, BoolArray, FloatArray, IdArray, IntArray, Split
 from personalize.orders import Orders
 from personalize.policy import Policy
-from personalize.times import to_datetime
+from personalize.times import FOREVER, to_datetime
 
 Guards = dict[str, dict[str, int]]
 """Task, then guard, then how often it was broken."""
@@ -114,17 +114,25 @@ class Subject:
         self, customers: IntArray, products: IntArray, policy: Policy | None = None
     ) -> tuple[BoolArray, FloatArray]:
         """Return whether each pair is suppressed at the cutoff, and its repurchase probability."""
-        pairs = pd.DataFrame(
+        found = self.decisions(self._pairs(customers, products), policy)
+        return (
+            found["suppress"].to_numpy(np.bool_),
+            found["repurchase_probability"].to_numpy(np.float64),
+        )
+
+    def until(self, customers: IntArray, products: IntArray) -> IntArray:
+        """Return when the suppression of each pair ends, microseconds UTC; `FOREVER` for never."""
+        found = self.decisions(self._pairs(customers, products))["until"]
+        micros = found.dt.as_unit("us").astype("int64").to_numpy()
+        return np.where(found.isna(), np.int64(FOREVER), micros)
+
+    def _pairs(self, customers: IntArray, products: IntArray) -> pd.DataFrame:
+        return pd.DataFrame(
             {
                 "customer_id": self.split.customer_ids[customers],
                 "product_id": self.split.product_ids[products],
             },
             dtype="str",
-        )
-        found = self.decisions(pairs, policy)
-        return (
-            found["suppress"].to_numpy(np.bool_),
-            found["repurchase_probability"].to_numpy(np.float64),
         )
 
     def decisions(self, pairs: pd.DataFrame, policy: Policy | None = None) -> pd.DataFrame:

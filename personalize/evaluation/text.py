@@ -126,6 +126,11 @@ def _repurchase(result: RepurchaseResult, name: str | None = None) -> Iterator[s
             f"decision in force: {result.in_force.saved:.1%} of pairs suppressed, "
             f"{result.in_force.lost:.1%} of the repurchases among them"
         )
+    if result.still_suppressed is not None:
+        yield (
+            f"by the time of the repurchase {result.still_suppressed:.1%} of them were still "
+            "suppressed: the others had come due"
+        )
     if result.just_bought is not None:
         yield just_bought_line(result.just_bought)
     for part in result.slices:

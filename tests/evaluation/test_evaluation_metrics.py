@@ -7,7 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from personalize.evaluation.metrics import answers, bootstrap_ratio, score_lists, top_k
+from personalize.evaluation.metrics import (
+    answers,
+    bootstrap_ratio,
+    length_curve,
+    score_lists,
+    top_k,
+)
 from personalize.evaluation.queries import Queries
 from personalize.evaluation.split import NOTHING
 
@@ -70,6 +76,21 @@ class TestMetrics:
         assert top_k(np.empty((1, 0)), 2).tolist() == [[NOTHING, NOTHING]]
 
 
+class TestLengthCurve:
+    def test_by_hand(self) -> None:
+        """Truth {1, 2}; the list 1, 9, 2: precision 1, 1/2, 2/3, recall 1/2, 1/2, 1."""
+        queries = Queries(np.array([0]), np.array([0, 2]), np.array([1, 2]))
+        curve = length_curve(queries, np.array([[1, 9, 2]]), 10)
+        assert curve.precision == pytest.approx((1, 1 / 2, 2 / 3))
+        assert curve.recall == pytest.approx((1 / 2, 1 / 2, 1))
+
+    def test_empty_places_are_misses(self) -> None:
+        """A list of one right product: precision at 2 is a half."""
+        queries = Queries(np.array([0]), np.array([0, 1]), np.array([1]))
+        curve = length_curve(queries, np.array([[1, NOTHING]]), 3)
+        assert curve.precision == pytest.approx((1.0, 0.5))
+
+
 class TestBootstrap:
     def test_it_repeats(self) -> None:
         """The same seed gives the same interval, another seed another."""
@@ -85,3 +106,16 @@ class TestBootstrap:
         peer = np.random.default_rng(3).random(50)
         ratio = bootstrap_ratio(1.1 * peer, peer, n_resamples=100)
         assert str(ratio) == "1.100 [1.100, 1.100]"
+
+    def test_a_peer_that_finds_nothing(self) -> None:
+        """The ratio is infinite; where neither finds anything they are level."""
+        some, none = np.array([0.5, 0.5]), np.zeros(2)
+        assert bootstrap_ratio(some, none, n_resamples=100).value == math.inf
+        ratio = bootstrap_ratio(none, none, n_resamples=100)
+        assert (ratio.value, ratio.low, ratio.high) == (1.0, 1.0, 1.0)
+
+    def test_places_without_a_product_have_no_popularity(self) -> None:
+        """Lists that show nothing: popularity and coverage 0."""
+        queries = Queries(np.array([0]), np.array([0, 1]), np.array([1]))
+        scores = score_lists(queries, np.array([[NOTHING]]), np.ones(2, bool), np.ones(2))
+        assert (scores.popularity, scores.coverage) == (0.0, 0.0)

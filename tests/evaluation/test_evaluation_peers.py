@@ -88,3 +88,37 @@ class TestPeers:
         """Without a penalty there is no inverse to be had."""
         with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
             peers.ease("baskets", 0.0, sp.csr_matrix(np.zeros((2, 3))), None)
+
+
+class TestWhoIsAsked:
+    def test_all_of_them(self, split: Split) -> None:
+        """Fifteen, in the order of the tables."""
+        names = [peer if isinstance(peer, str) else peer.name for peer in peers.all_peers(split)]
+        assert len(names) == 15
+        assert names[0] == "popularity, all time"
+        assert names[-1] == "co-purchase count"
+
+    def test_only_some(self, split: Split) -> None:
+        """By the beginnings of their names; what is not wanted is not fitted."""
+        found = peers.all_peers(split, only=("popularity, 7", "co-purchase"))
+        names = [peer if isinstance(peer, str) else peer.name for peer in found]
+        assert names == ["popularity, 7 days", "co-purchase count"]
+
+    def test_only_one(self, split: Split) -> None:
+        """The last peer too is fitted only where it is wanted."""
+        assert len(list(peers.all_peers(split, only=("popularity, 7",)))) == 1
+
+    def test_too_many_products_for_ease(self, split: Split) -> None:
+        """EASE says why it is left out."""
+        told = [p for p in peers.all_peers(split, most_ease_products=5) if isinstance(p, str)]
+        assert len(told) == 1
+        assert told[0].startswith("EASE is left out: it inverts a dense matrix of 6 by 6 products")
+
+    def test_implicit_may_be_missing(self, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its seven rows are left out with a word; the others stay."""
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        found = list(peers.all_peers(split))
+        told = [peer for peer in found if isinstance(peer, str)]
+        assert len(found) == 9
+        assert len(told) == 1
+        assert told[0].endswith("implicit is not installed (pip install implicit)")

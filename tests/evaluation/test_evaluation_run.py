@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-
-import numpy as np
-import pandas as pd
 import pytest
 import small_shop
+from random_orders import shop
 
 import personalize as pz
-from personalize.evaluation import Evaluation, Protocol, evaluate
+from personalize.evaluation import Evaluation, Protocol, evaluate, guards_of
 from personalize.evaluation.protocol import OURS, PLAIN
 from personalize.evaluation.text import evaluation_lines
-
-START = pd.Timestamp("2026-01-01", tz="UTC")
-
-
-def shop(n_orders: int, *, guests: float = 0.3, days: int = 120, returns: float = 0.1) -> pz.Orders:
-    """Return random orders of 25 products by 60 customers, some lines returned or given away."""
-    rng = np.random.default_rng(n_orders)
-    rows = []
-    for order in range(n_orders):
-        at = START + pd.Timedelta(days=int(rng.integers(days)), minutes=order)
-        customer = None if rng.random() < guests else f"c{rng.integers(60)}"
-        for product in rng.choice(25, size=int(rng.integers(1, 5)), replace=False).tolist():
-            back, gift = int(rng.random() < returns), bool(rng.random() < 0.05)
-            rows.append((f"o{order}", customer, f"p{product:02}", at, 1, back, gift))
-    names = ["order_id", "customer_id", "product_id", "ordered_at", "quantity"]
-    table = pd.DataFrame(rows, columns=[*names, "returned_quantity", "gift"])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", pz.PersonalizeWarning)
-        return pz.Orders.from_frame(table)
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +83,61 @@ class TestSmallShops:
         assert {OURS, PLAIN} <= set(result.tasks["A"].methods)
         assert result.tasks["A"].by_group is not None
         assert {gap.name for gap in result.gaps} >= {small_shop.COATS, small_shop.COFFEE}
+
+
+class TestArguments:
+    def test_peers_are_three_words(self) -> None:
+        """Another word is refused with those there are."""
+        with pytest.raises(pz.InvalidConfigError, match="'some' is none of all, best, none"):
+            evaluate(shop(20), peers="some")
+
+    def test_orders_are_orders(self) -> None:
+        """A DataFrame is refused with how to make orders of it."""
+        with pytest.raises(pz.InvalidOrdersError, match="DataFrame is no Orders; make one with"):
+            evaluate(small_shop.frame())  # type: ignore[arg-type]
+
+    def test_everything_sent_back(self) -> None:
+        """Where every line before the cutoff was sent back there is nothing to learn from."""
+        frame = small_shop.frame()
+        frame["gift"] = frame["ordered_at"] < small_shop.day(40)
+        with pytest.raises(pz.InvalidOrdersError, match="was sent back or given away"):
+            evaluate(pz.Orders.from_frame(frame), cutoff=small_shop.day(40))
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("min_lines", 0), ("horizon_days", 0.5), ("seed", -1)]
+    )
+    def test_ranges(self, name: str, value: float) -> None:
+        """What is out of range is refused by name."""
+        with pytest.raises(pz.InvalidConfigError, match=f"{name}: {value}"):
+            Protocol(**{name: value})  # type: ignore[arg-type]
+
+    def test_a_given_horizon_stands(self) -> None:
+        """Longer than the test period it is kept, with a warning word."""
+        found = evaluate(shop(200), peers="none", protocol=Protocol(horizon_days=60))
+        assert found.repurchase.horizon_days == 60
+        assert "and the test period has" in " ".join(found.notes)
+
+    def test_without_suppression(self) -> None:
+        """Task S is left out when that is asked."""
+        found = evaluate(shop(200), peers="none", protocol=Protocol(with_suppression=False))
+        assert found.repurchase.in_force is None
+        assert "S is left out, as asked" in found.notes
+
+    def test_a_test_period_of_hours(self) -> None:
+        """Less than a day of orders after the cutoff is too short for S."""
+        found = evaluate(shop(200, days=3), cutoff="2026-01-03", peers="none")
+        assert "S is left out: the test period is shorter than a day" in found.notes
+
+    def test_customers_are_sampled(self) -> None:
+        """With room for 50 pairs S says which share of the customers it looks at."""
+        found = evaluate(shop(200), peers="none", protocol=Protocol(max_pairs=50))
+        assert found.repurchase.n_pairs <= 50
+        assert "of the customers, drawn at random" in " ".join(found.notes)
+
+    def test_guards_under_a_catalogue(self) -> None:
+        """They can be counted by themselves, with a catalogue and without."""
+        orders, cutoff = small_shop.orders(), small_shop.day(45)
+        setup = Protocol(min_lines=1)
+        with_it = guards_of(orders, small_shop.catalog(), cutoff, protocol=setup)
+        without = guards_of(orders, None, cutoff, protocol=setup)
+        assert set(with_it["A"]) > set(without["A"]) == {"repeated", "held"}
