@@ -35,6 +35,7 @@ from personalize.policy import Policy
 from personalize.purchases import PurchaseState
 from personalize.suppression import Decision
 from personalize.times import MISSING, Moment, to_micros, to_rfc3339
+from personalize.type_table import type_table
 from personalize.view import ABOUT_AN_ORDER, View, check_k, check_moment
 
 _KEPT_VIEWS = 4
@@ -185,6 +186,18 @@ class Engine:
     def metrics(self) -> Mapping[str, float]:
         """Figures of the fit."""
         return self.model.metrics
+
+    def types(self) -> pd.DataFrame:
+        """Return what was learned of each product type, before any policy.
+
+        Returns
+        -------
+        DataFrame, one row per product type
+            ``product_type``, ``is_one_per_need``, ``ratio`` (later orders with the type by its
+            buyers, seen over expected by chance) with its 10% and 90% bounds ``lower`` and
+            ``upper``, ``expected``, ``per_basket``, ``typical_gap_days``.
+        """
+        return type_table(self.model)
 
     def view(self, policy: Policy | None = None, catalog: Catalog | None = None) -> View:
         """Return the engine under a policy and a catalogue; the last few are kept.

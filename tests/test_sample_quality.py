@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import personalize as pz
-from personalize.type_table import COLUMNS, type_table
+from personalize.type_table import COLUMNS
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 LIST_LENGTH = 20
@@ -105,7 +105,7 @@ def test_no_customer_is_shown_what_must_not_be_shown(shop: Shop, moment: str) ->
 
 def test_every_consumable_type_is_learned_in_its_cycle(shop: Shop) -> None:
     """The learned typical gap of each planted type lies within 15% of its cycle."""
-    gaps = type_table(shop.engine.model).set_index("product_type")["typical_gap_days"]
+    gaps = shop.engine.types().set_index("product_type")["typical_gap_days"]
     assert len(shop.truth["consumed"]) >= 9
     for kind, cycle in shop.truth["consumed"].items():
         assert gaps[kind] == pytest.approx(cycle, rel=0.15), kind
@@ -123,7 +123,7 @@ def test_every_consumable_product_is_learned_in_its_cycle(shop: Shop) -> None:
 
 def test_what_is_known_of_types_is_a_table(shop: Shop) -> None:
     """One row per type: one-per-need are those whose upper bound is below the bar."""
-    table = type_table(shop.engine.model)
+    table = shop.engine.types()
     assert tuple(table.columns) == COLUMNS
     assert table["product_type"].tolist() == sorted(shop.type_of.dropna().unique())
     learned = table[table["is_one_per_need"]]
