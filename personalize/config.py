@@ -50,6 +50,7 @@ RANGES: Mapping[str, Range] = {
     "min_customers": Range(1, 1_000_000),
     "half_life_days": Range(1, 36500),
     "n_neighbours": Range(1, 10_000),
+    "ridge_neighbours": Range(1, 1_000),
     "ridge": Range(0.001, 1_000_000.0),
     "ridge_share": Range(0.0, 1.0),
     "owners_share": Range(0.0, 1.0),
@@ -64,7 +65,9 @@ RANGES: Mapping[str, Range] = {
     "n_repurchase_windows": Range(1, 50),
     "seed": Range(0, 2**32 - 1),
 }
-_WHOLE = frozenset({"min_customers", "n_neighbours", "n_repurchase_windows", "seed"})
+_WHOLE = frozenset(
+    {"min_customers", "n_neighbours", "ridge_neighbours", "n_repurchase_windows", "seed"}
+)
 
 
 def reject_unknown(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
@@ -110,7 +113,9 @@ class EngineConfig:
     half_life_days : float, days
         An order this old counts half in what is bought together.
     n_neighbours : int
-        Products kept per product, in the neighbourhood ridge and in the pairs.
+        Complements kept per product.
+    ridge_neighbours : int
+        Nearest products that the neighbourhood ridge looks at, for each product.
     ridge : float
         L2 penalty of the neighbourhood ridge.
     ridge_share : float, share
@@ -157,6 +162,7 @@ class EngineConfig:
     min_customers: int = 3
     half_life_days: float = 180.0
     n_neighbours: int = 100
+    ridge_neighbours: int = 200
     ridge: float = 500.0
     ridge_share: float = 0.3
     owners_share: float = 0.1

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import personalize as pz
 from personalize.config import RANGES, EngineConfig, Range, reject_unknown
 
-WHOLE = {"min_customers", "n_neighbours", "n_repurchase_windows", "seed"}
+WHOLE = {"min_customers", "n_neighbours", "ridge_neighbours", "n_repurchase_windows", "seed"}
 DEFAULTS = EngineConfig().to_dict()
 RELIED_ON = {
     "repurchase_horizon_days": 30,

@@ -48,7 +48,7 @@ class Owning(NamedTuple):
             Groups(indptr, products, np.arange(n_customers, dtype=np.int32), None),
             1.0 / np.sqrt(np.maximum(owners, 1.0)),
             config.min_customers,
-            config.n_neighbours * PAIRS_PER_NEIGHBOUR,
+            max(config.n_neighbours * PAIRS_PER_NEIGHBOUR, config.ridge_neighbours),
         )
         return cls(starts, nums, counts, owners, n_customers)
 

@@ -123,7 +123,7 @@ def ridge_table(owning: Owning, config: EngineConfig) -> Ridge:
     closed-form linear model of Steck (EASE, WWW 2019) on centred columns and a few neighbours.
     """
     n_products = len(owning.owners)
-    keep = min(config.n_neighbours, n_products)
+    keep = min(config.ridge_neighbours, n_products)
 
     def work(start: int, stop: int) -> tuple[Array, ...]:
         shape = (stop - start, keep)
