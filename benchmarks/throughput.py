@@ -24,7 +24,7 @@ N_SINGLE = {1: 20_000, 100: 2_000}
 """Decisions asked for, by how many products each is about."""
 N_STATES = 200
 N_WARM = 1_000
-"""Customers asked about, and pairs, before the clock starts."""
+"""Customers asked about, and ten times as many pairs, before the clock starts."""
 
 
 class Clock:
@@ -98,7 +98,7 @@ def main(models: str, path: str, reading: str = "{}", n_lists: str = "") -> dict
     few = orders.for_customers(orders.customer_ids[:N_WARM].to_pylist())
     for ask in (engine.suppress, engine.recommend):  # loads what is compiled, for check too
         ask(few)
-    engine.check(pairs.iloc[:N_WARM], few)
+    engine.check(pairs.iloc[: 10 * N_WARM], few)
     clock.time("check", lambda: engine.check(pairs, orders), len)
     clock.time("suppress", lambda: engine.suppress(orders), lambda _: orders.n_customers)
     asked = None if not n_lists else orders.customer_ids[: int(n_lists)].to_pylist()

@@ -122,6 +122,11 @@ def _spread(of_word: Mask, codes: npt.NDArray[np.int32]) -> Mask:
     return np.append(of_word, False)[codes]
 
 
+def _of_words(codes: npt.NDArray[np.int32], **faults: Mask) -> dict[str, Mask]:
+    """Return the faults of words as faults of rows; most columns have none, and cost nothing."""
+    return {name: _spread(mask, codes) for name, mask in faults.items() if mask.any()}
+
+
 def _seen(**faults: Mask) -> dict[str, Mask]:
     return {name: mask for name, mask in faults.items() if mask.any()}
 
@@ -170,17 +175,20 @@ def _checked_ids(
     is_blank = of(pc.equal(stripped, ""))
     # A line break alone is no blank: it is a broken id.
     has_control = of(pc.match_substring_regex(words, r"\p{Cc}"))
-    faults = _seen(
-        too_long=_spread(of(pc.greater(pc.utf8_length(words), MAX_ID_LENGTH)), codes),
-        control_character=_spread(has_control, codes),
-        not_whole=_spread(not_whole, codes),
+    faults = _of_words(
+        codes,
+        too_long=of(pc.greater(pc.utf8_length(words), MAX_ID_LENGTH)),
+        control_character=has_control,
+        not_whole=not_whole,
     )
     if placeholders:
         known = pa.array(sorted(_PLACEHOLDERS), pa.large_string())
         is_placeholder = of(pc.is_in(pc.utf8_lower(stripped), value_set=known))
-        faults |= _seen(placeholder=_spread(is_placeholder, codes))
+        faults |= _of_words(codes, placeholder=is_placeholder)
         is_blank |= is_placeholder
-    codes = np.where(_spread(is_blank & ~has_control, codes), np.int32(-1), codes)
+    is_missing = is_blank & ~has_control
+    if is_missing.any():
+        codes = np.where(_spread(is_missing, codes), np.int32(-1), codes)
     return Coded(words, codes, faults)
 
 

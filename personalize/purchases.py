@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from personalize.compiled import compiled
 from personalize.orders import Orders
-from personalize.sorting import is_ascending, row_starts, stable_order
+from personalize.sorting import order_within, row_starts, stable_order
 from personalize.times import FOREVER, MISSING, Moment, to_micros
 
 
@@ -297,14 +297,16 @@ class Occasion:
         use = (customer >= 0) & (target >= 0)
         if not use.all():
             customer, target, at, quantity = customer[use], target[use], at[use], quantity[use]
-        # Lines of orders come in the order of time; those of returns do not.
-        order = None if is_ascending(at) else np.argsort(at, kind="stable")
+        if not _is_by_customer(customer, at):
+            order = stable_order(customer, int(customer.max()) + 1, np.argsort(at, kind="stable"))
+            customer, target, at, quantity = (
+                each[order] for each in (customer, target, at, quantity)
+            )
         if n_targets > 1:
-            order = stable_order(target, n_targets, order)
-        order = stable_order(customer, int(customer.max(initial=-1)) + 1, order)
-        customer, target, at = customer[order], target[order], at[order]
+            order = order_within(row_starts(np.bincount(customer)), target)
+            target, at, quantity = target[order], at[order], quantity[order]
         starts = np.flatnonzero(_changes(customer) | _changes(target) | _changes(at))
-        summed = np.add.reduceat(quantity[order], starts, dtype=np.int64) if len(starts) else at
+        summed = np.add.reduceat(quantity, starts, dtype=np.int64) if len(starts) else at
         c, t, when = (each[starts].astype(np.int64, copy=False) for each in (customer, target, at))
         return cls(c, t, when, summed, n_targets)
 
@@ -341,6 +343,13 @@ class Occasion:
         )
 
 
+def _is_by_customer(customer: NDArray[Any], at: NDArray[Any]) -> bool:
+    """Return whether customers ascend, and each one's moments."""
+    is_next = customer[1:] > customer[:-1]
+    is_next |= (customer[1:] == customer[:-1]) & (at[1:] >= at[:-1])
+    return bool(is_next.all())
+
+
 def _changes(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Return whether each value differs from the one before; the first always does."""
     out = np.ones(len(values), dtype=bool)
@@ -357,7 +366,8 @@ class Purchases:
     customer_ids : large_string, shape (n_customers,)
         Sorted; codes below refer to it.
     customer, product, at, quantity : int32, int32, int64, int32, shape (n_kept,)
-        Kept lines of known customers; `product` is a code of the orders' ``product_ids``.
+        Kept lines of known customers, by customer, then moment; `product` is a code of the
+        orders' ``product_ids``.
     returned_customer, returned_product, returned_at : shape (n_returned,)
         Lines sent back, all of them.
     """
@@ -377,6 +387,8 @@ class Purchases:
         customer = orders.order_customer[orders.line_order]
         known = (customer >= 0) & ~orders.gift
         kept = np.flatnonzero(known & orders.kept)
+        # By customer once, so that every scope's purchases are found side by side.
+        kept = kept[stable_order(customer[kept], len(orders.customer_ids))]
         back = np.flatnonzero(known & ~orders.kept)
         return cls(
             customer_ids=orders.customer_ids,

@@ -61,6 +61,69 @@ def stable_order(codes: Array, n_codes: int, rows: Array | None = None) -> Array
     return order
 
 
+@compiled
+def place_within(starts: Array, keys: Array, order: Array, room: Array) -> None:
+    """Write the rows of each group by key, equal ones in the order they came.
+
+    Sixteen at a time by insertion, then merged: most groups are a customer's few lines, and what
+    is looked at stays in the processor's cache. `room` holds as many rows as the largest group.
+    """
+    for group in range(len(starts) - 1):
+        first, end = starts[group], starts[group + 1]
+        for low in range(first, end, 16):
+            for i in range(low, min(low + 16, end)):
+                place = i
+                while place > low and keys[order[place - 1]] > keys[i]:
+                    order[place] = order[place - 1]
+                    place -= 1
+                order[place] = i
+        width = 16
+        while width < end - first:
+            for low in range(first, end, 2 * width):
+                right, high = min(low + width, end), min(low + 2 * width, end)
+                n_left = right - low
+                for i in range(n_left):
+                    room[i] = order[low + i]
+                left, place = 0, low
+                while left < n_left:
+                    if right < high and keys[order[right]] < keys[room[left]]:
+                        order[place] = order[right]
+                        right += 1
+                    else:
+                        order[place] = room[left]
+                        left += 1
+                    place += 1
+            width *= 2
+
+
+def order_within(starts: Array, keys: Array) -> Array:
+    """Return the rows by group, then key, equal ones in the order they came.
+
+    Parameters
+    ----------
+    starts : int, shape (n_groups + 1,)
+        Where the rows of each group start.
+    keys : int, shape (n,)
+
+    Returns
+    -------
+    int32, or int64 beyond 2**31 rows, shape (n,)
+
+    Examples
+    --------
+    >>> order_within(np.array([0, 3, 5]), np.array([2, 1, 2, 9, 0])).tolist()
+    [1, 0, 2, 4, 3]
+    """
+    n, sizes = len(keys), np.diff(starts)
+    dtype = np.result_type(np.int32, np.min_scalar_type(n))
+    if n <= _FEW:
+        groups = np.repeat(np.arange(len(sizes)), sizes)
+        return np.lexsort((keys, groups)).astype(dtype, copy=False)
+    order, room = np.empty(n, dtype), np.empty(int(sizes.max()), dtype)
+    place_within(starts, keys, order, room)
+    return order
+
+
 def row_starts(counts: Array) -> Array:
     """Return where each row starts, given its length: int64, shape (n_rows + 1,)."""
     starts = np.zeros(len(counts) + 1, dtype=np.int64)

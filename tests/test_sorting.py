@@ -12,7 +12,9 @@ from personalize.blocks import at_once, in_blocks
 from personalize.sorting import (
     distinct,
     is_ascending,
+    order_within,
     place_rows,
+    place_within,
     row_starts,
     stable_order,
 )
@@ -51,6 +53,24 @@ class TestStableOrder:
         fast = np.empty(60, dtype=np.int64)
         place_rows(codes, rows, row_starts(np.bincount(codes)), fast)
         assert plain.tolist() == fast.tolist() == stable_order(codes, 5).tolist()
+
+
+class TestOrderWithin:
+    @pytest.mark.parametrize("n", [0, 1, 50, 6_000])
+    def test_it_is_what_sorting_gives(self, n: int) -> None:
+        """By group, then key, equal keys as they came; groups of none, one and hundreds."""
+        groups, keys = np.sort(draws(n, 20) ** 2 % 40), draws(n, 12, seed=1)
+        starts = row_starts(np.bincount(groups, minlength=41))
+        expected = np.lexsort((keys, groups)).tolist()
+        assert order_within(starts, keys).tolist() == expected
+
+    def test_compiled_is_plain(self) -> None:
+        """The interpreter orders what the compiled loop does: one long group, and two short."""
+        keys, starts = draws(120, 30), np.array([0, 100, 100, 117, 120])
+        plain, fast, room = (np.empty(120, dtype=np.int64) for _ in range(3))
+        place_within.py(starts, keys, plain, room)
+        place_within(starts, keys, fast, room)
+        assert plain.tolist() == fast.tolist() == order_within(starts, keys).tolist()
 
 
 def test_rows_start_where_the_ones_before_end() -> None:
