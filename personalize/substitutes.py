@@ -23,6 +23,7 @@ from personalize.sorting import row_starts
 from personalize.times import DAY
 
 _UPPER = 0.9
+_MOST = 0.9
 _MIN_EXPECTED = 3.0
 """Below so many expected returns, too little is known to call a type one-per-need."""
 
@@ -39,7 +40,9 @@ class Substitutes:
     upper : float32, shape (n_types,)
         90% upper bound of the ratio of the two; NaN where nothing was expected.
     per_basket : int32, shape (n_types,)
-        How many different products of the type one basket holds, typically; at least 1.
+        Different products of the type in a basket that holds any: the median; at least 1.
+    per_list : int32, shape (n_types,)
+        How many a list may hold: what 90% of these baskets do with.
     """
 
     is_one_per_need: NDArray[np.bool_]
@@ -47,6 +50,7 @@ class Substitutes:
     expected: NDArray[np.float32]
     upper: NDArray[np.float32]
     per_basket: NDArray[np.int32]
+    per_list: NDArray[np.int32]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by the names they have in an artifact."""
@@ -84,6 +88,7 @@ def fit_substitutes(
     gamma quantile(0.9; seen + 1/2) / expected.
     """
     n_types = types.n_targets
+    per_basket, per_list = _per_basket(*basket_types, n_types)
     window = round(config.one_per_need_window_days * DAY)
     first = np.flatnonzero(types.is_first)
     start = types.at[first]
@@ -102,7 +107,8 @@ def fit_substitutes(
         come_back=come_back.astype(np.float32),
         expected=expected.astype(np.float32),
         upper=upper.astype(np.float32),
-        per_basket=_per_basket(*basket_types, n_types),
+        per_basket=per_basket,
+        per_list=per_list,
     )
 
 
@@ -144,15 +150,25 @@ def _count_rows_between(
     return np.asarray(counted[first + n_rows] - counted[first] - 1, dtype=np.int64).clip(0)
 
 
-def _per_basket(basket: NDArray[Any], type_num: NDArray[Any], n_types: int) -> NDArray[np.int32]:
-    """Return the mean number of different products of a type in a basket that holds it, rounded."""
+def _per_basket(
+    basket: NDArray[Any], type_num: NDArray[Any], n_types: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return how many different products of a type a basket holds that holds any.
+
+    Returns
+    -------
+    pair of int32 arrays, shape (n_types,)
+        What half of these baskets, and what a share `_MOST` of them do with; 1 without any.
+    """
     use = type_num >= 0
-    if not use.any():
-        return np.ones(n_types, dtype=np.int32)
-    key = np.sort(basket[use].astype(np.int64) * n_types + type_num[use])
-    starts = np.flatnonzero(np.diff(key, prepend=-1))
-    cells, products = key[starts], np.diff(starts, append=len(key))
-    held = np.bincount(cells % n_types, minlength=n_types)
-    total = np.bincount(cells % n_types, products, minlength=n_types)
-    mean = np.divide(total, held, out=np.ones(n_types), where=held > 0)
-    return np.maximum(np.rint(mean), 1).astype(np.int32)
+    cells, products = np.unique(basket[use] * np.int64(n_types) + type_num[use], return_counts=True)
+    kind = cells % max(n_types, 1)
+    held = np.bincount(kind, minlength=n_types)
+    by_size = np.append(products[np.lexsort((products, kind))], 1)
+    first = np.cumsum(held) - held
+
+    def at(share: float) -> NDArray[np.int32]:
+        place = np.where(held > 0, first + np.ceil(share * held).astype(np.int64) - 1, -1)
+        return np.asarray(by_size[place], dtype=np.int32)
+
+    return at(0.5), at(_MOST)

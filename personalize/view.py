@@ -161,7 +161,7 @@ class View:
 
         Of a one-per-need type it is one, whatever anybody says.
         """
-        learned: list[int] = self.model.substitutes.per_basket.tolist()
+        learned: list[int] = self.model.substitutes.per_list.tolist()
         most = learned + [1] * (len(self.space.types) - len(learned))
         for num, name in enumerate(self.space.types):
             rule = self.judgement.policy.type_rule(name)

@@ -64,6 +64,7 @@ def interactions(log: Log, n_products: int = 7) -> Interactions:
 def fit(log: Log, n_products: int = 7, **config: float) -> Association:
     """Return the tables of a log, privacy off and orders alone in complements unless asked for."""
     chosen = {"min_customers": 1, "ridge_share": 0.0, "owners_share": 0.0, "ridge": 1.37, **config}
+    chosen = {"ridge_neighbours": chosen.get("n_neighbours", 100), **chosen}
     return Association.fit(
         interactions(log, n_products),
         EngineConfig(**chosen),  # type: ignore[arg-type]

@@ -125,17 +125,24 @@ def test_the_ratio_is_the_bar() -> None:
 
 
 def test_basket_counts() -> None:
-    """A list may hold as many of a type as the baskets that hold it do on average, at least one."""
-    # type 0: 3 and 1 in two baskets, mean 2. type 1: 1, 1, 2 in three, mean 1.33. type 2: never.
+    """The median of the baskets that hold a type, and what nine of ten of them do with."""
+    # type 0: 3 and 1 in two baskets. type 1: 1, 1, 2 in three. type 2: never.
     basket = np.array([0, 0, 0, 1, 0, 1, 2, 2, 2])
     kind = np.array([0, 0, 0, 0, 1, 1, 1, 1, -1])
-    assert fit([(0, 0, 0)], 3, 10, (basket, kind)).per_basket.tolist() == [2, 1, 1]
+    found = fit([(0, 0, 0)], 3, 10, (basket, kind))
+    assert found.per_basket.tolist() == [1, 1, 1]
+    assert found.per_list.tolist() == [3, 2, 1]
+    # Nine baskets with one, one with four: nine of ten do with one.
+    basket = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9])
+    found = fit([(0, 0, 0)], 1, 10, (basket, np.zeros(13, dtype=np.int64)))
+    assert found.per_list.tolist() == [1]
 
 
 def test_no_baskets_with_types() -> None:
     """Without any type in any basket, a list may hold one of each."""
     baskets = (np.array([0, 1]), np.array([-1, -1]))
-    assert fit([(0, -1, 0)], 2, 10, baskets).per_basket.tolist() == [1, 1]
+    found = fit([(0, -1, 0)], 2, 10, baskets)
+    assert found.per_basket.tolist() == found.per_list.tolist() == [1, 1]
 
 
 def test_no_types_at_all() -> None:
@@ -155,6 +162,7 @@ def test_arrays_and_back() -> None:
         "types_expected",
         "types_is_one_per_need",
         "types_per_basket",
+        "types_per_list",
         "types_upper",
     ]
 

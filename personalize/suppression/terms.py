@@ -99,8 +99,12 @@ def terms_of(level: LevelModel, config: EngineConfig, policy: Policy) -> Terms:
     basis = curves.basis.astype(np.int64)
     for_good = curves.upper < limits["repurchase_threshold"]
     gap = np.where(for_good, np.inf, gap)
-    unknown = (basis == DEFAULT) | (np.isinf(gap) & ~for_good)
-    gap = np.where(unknown, max(limits["default_cooldown_days"], limits["min_cooldown_days"]), gap)
+    # Rarely bought again as far as one can tell, but too few to say "never": when those few came
+    # back is no gap for the others. A brief history (upper bound 1) says neither.
+    is_rare = (curves.bought_again[:, -1] < limits["repurchase_threshold"]) & (curves.upper < 1.0)
+    unknown = (basis == DEFAULT) | (np.isinf(gap) & ~for_good) | (is_rare & ~for_good)
+    default = max(limits["default_cooldown_days"], limits["min_cooldown_days"])
+    gap = np.where(unknown, np.where(is_rare & np.isfinite(gap), np.maximum(gap, default), default), gap)
     basis = np.where(unknown, DEFAULT, basis)
     known = Terms(
         gap=gap,
@@ -113,7 +117,6 @@ def terms_of(level: LevelModel, config: EngineConfig, policy: Policy) -> Terms:
         soon=curve_odds(curves, config.repurchase_horizon_days),
     )
     stray = known.take(np.array([len(gap) - 1]))
-    default = max(limits["default_cooldown_days"], limits["min_cooldown_days"])
     stray.gap[:], stray.is_learned[:], stray.basis[:] = default, False, DEFAULT
     return Terms(
         *(
