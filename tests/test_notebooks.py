@@ -7,15 +7,15 @@ its own; nothing that Jupyter is told elsewhere on the machine counts.
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -25,8 +25,6 @@ NAMES = [
     "03_suppression_and_repurchase",
     "04_publish_and_serve",
 ]
-CELL_SECONDS = 300
-"""For a machine that has much else to do; on two idle cores a notebook takes some 15 s in all."""
 MOST_CELLS = 25
 
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -51,17 +49,19 @@ def plots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(tmp_path: Path, plots: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a home in which Jupyter, its kernel and whatever that starts write all they write."""
-    for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("MPLCONFIGDIR", str(plots))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the checkout, whatever is installed
-    monkeypatch.delenv("JUPYTER_PATH", raising=False)
-    return tmp_path
+def environment(tmp_path: Path, plots: Path) -> dict[str, str]:
+    """Return an environment in which Jupyter, its kernel and what that starts write nothing else.
+
+    Home, temporary files and Jupyter's own are in folders of this test; the package is the
+    checkout's, whatever is installed.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
+    folders = {"HOME": "home", "TMPDIR": "tmp", "IPYTHONDIR": "ipython"}
+    folders |= {f"JUPYTER_{name}_DIR": f"jupyter-{name}" for name in ("CONFIG", "DATA", "RUNTIME")}
+    for folder in folders.values():
+        (tmp_path / folder).mkdir()
+    ours = {name: str(tmp_path / folder) for name, folder in folders.items()}
+    return kept | ours | {"MPLCONFIGDIR": str(plots), "PYTHONPATH": str(ROOT)}
 
 
 def test_there_are_four() -> None:
@@ -106,20 +106,15 @@ def test_it_uses_only_what_is_public(path: Path) -> None:
 
 
 @every
-def test_it_runs(path: Path, home: Path) -> None:
+def test_it_runs(path: Path, environment: dict[str, str], tmp_path: Path) -> None:
     """Every cell runs, none of them warns, and no file is left behind."""
-    before = sorted(path.parent.iterdir())
-    notebook = nbformat.read(path, as_version=4)
-    specs = KernelSpecManager(kernel_dirs=[])  # the kernel of this interpreter, and no other
-    client = NotebookClient(
-        notebook,
-        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs),
-        timeout=CELL_SECONDS,
-        resources={"metadata": {"path": str(path.parent)}},
-    )
-    client.execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    before, target = sorted(path.parent.iterdir()), tmp_path / "run.ipynb"
+    command = [sys.executable, str(ROOT / "tests" / "run_notebook.py"), str(path), str(target)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    outputs = [out for cell in read(target)["cells"] for out in cell.get("outputs", ())]
     assert outputs
-    assert [out["text"] for out in outputs if out.get("name") == "stderr"] == []
-    assert list((home / "tmp").iterdir()) == []
+    assert ["".join(out["text"]) for out in outputs if out.get("name") == "stderr"] == []
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list((tmp_path / "home").iterdir()) == []
     assert sorted(path.parent.iterdir()) == before
