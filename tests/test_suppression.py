@@ -60,7 +60,9 @@ def substitutes(space: ProductSpace, *one_per_need: str) -> Substitutes:
     n = len(space.types)
     nothing = np.zeros(n, dtype=np.float32)
     enough = np.array([name in one_per_need for name in space.types], dtype=bool)
-    return Substitutes(enough, nothing, nothing, nothing, np.ones(n, np.int32), np.ones(n, np.int32))
+    return Substitutes(
+        enough, nothing, nothing, nothing, np.ones(n, np.int32), np.ones(n, np.int32)
+    )
 
 
 NO_CHANCE = Logistic.from_array(np.full(1 + len(FEATURES), math.nan))

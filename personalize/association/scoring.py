@@ -51,11 +51,10 @@ class Association:
     together_weights : float32
         Score of the complement given the product, above 0: its conditional probability, with
         shares of co-ownership and of the ridge, damped where the product is rare.
-    together_support : int32
-        Orders that hold both; where too few customers put both into one order, customers who own
-        both.
+    together_support : int32, orders
+        Orders that hold both.
     together_lift : float32
-        Ratio to chance, of the same.
+        Ratio to chance.
     together_orders : float32, shape (n_products,)
         Orders that hold each product.
     next_indptr : int64, shape (n_products + 1,)

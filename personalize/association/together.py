@@ -26,20 +26,19 @@ def mixed_rows(
     start: int, stop: int, shares: Array, base: Array, orders: Array, owners: Array,
     basket_indptr: Array, basket_nums: Array, basket_support: Array, basket_weights: Array,
     owning_indptr: Array, owning_nums: Array, owning_counts: Array,
-    ridge_indptr: Array, ridge_nums: Array, ridge_weights: Array, n_of: Array,
+    ridge_indptr: Array, ridge_nums: Array, ridge_weights: Array, n_baskets: float,
     nums: Array, scores: Array, support: Array, lift: Array, lengths: Array,
 ) -> None:  # fmt: skip
     """Write the best complements of products `start` to `stop`, by score, then number.
 
     ``shares`` weighs orders, owners and ridge; ``base`` is the faded weight of each product's
-    orders; ``n_of`` is how many orders and how many customers there are. A pair that too few
-    customers put into one order is there by its owners alone: these are its support and lift.
+    orders. Only pairs that shared enough orders come in: what is merely owned by the same
+    customers is no complement.
     """
     n_products = len(orders)
     keep = nums.shape[1]
     total = np.zeros(n_products)
     together = np.zeros(n_products, np.int32)
-    both = np.zeros(n_products, np.int32)
     is_touched = np.zeros(n_products, np.bool_)
     touched = np.empty(n_products, np.int32)
     for a in range(start, stop):
@@ -53,12 +52,8 @@ def mixed_rows(
             total[c] = shares[0] * basket_weights[i] / base[a]
         for i in range(owning_indptr[a], owning_indptr[a + 1]):
             c = owning_nums[i]
-            if not is_touched[c]:
-                touched[n_touched] = c
-                n_touched += 1
-                is_touched[c] = True
-            both[c] = owning_counts[i]
-            total[c] += shares[1] * owning_counts[i] / owners[a]
+            if is_touched[c]:
+                total[c] += shares[1] * owning_counts[i] / owners[a]
         for i in range(ridge_indptr[a], ridge_indptr[a + 1]):
             c = ridge_nums[i]
             if is_touched[c]:
@@ -73,19 +68,14 @@ def mixed_rows(
                 break
             nums[a - start, size] = c
             scores[a - start, size] = total[c] * doubt
-            if together[c] > 0:
-                support[a - start, size] = together[c]
-                lift[a - start, size] = together[c] * (n_of[0] / (orders[a] * orders[c]))
-            else:
-                support[a - start, size] = both[c]
-                lift[a - start, size] = both[c] * (n_of[1] / (owners[a] * owners[c]))
+            support[a - start, size] = together[c]
+            lift[a - start, size] = together[c] * (n_baskets / (orders[a] * orders[c]))
             size += 1
         lengths[a - start] = size
         for i in range(n_touched):
             c = touched[i]
             total[c] = 0.0
             together[c] = 0
-            both[c] = 0
             is_touched[c] = False
 
 
@@ -114,7 +104,6 @@ def together_table(
     of_orders, of_owners = 1.0 - config.owners_share, config.owners_share
     shares = np.array([of_orders, of_owners, 0.0]) * (1.0 - config.ridge_share)
     shares[2] = config.ridge_share
-    n_of = np.array([n_baskets, owning.n_customers], dtype=np.float64)
     keep = min(config.n_neighbours, n_products)
 
     def work(start: int, stop: int) -> tuple[Array, ...]:
@@ -125,7 +114,7 @@ def together_table(
         mixed_rows(
             start, stop, shares, base, orders, owning.owners, starts, nums, support, weights,
             owning.indptr, owning.nums, owning.counts, ridge.indptr, ridge.nums, ridge.weights,
-            n_of, found, score, backed, lift, lengths,
+            float(n_baskets), found, score, backed, lift, lengths,
         )  # fmt: skip
         used = np.arange(keep) < lengths[:, None]
         return lengths, found[used], score[used], backed[used], lift[used]

@@ -104,7 +104,9 @@ def terms_of(level: LevelModel, config: EngineConfig, policy: Policy) -> Terms:
     is_rare = (curves.bought_again[:, -1] < limits["repurchase_threshold"]) & (curves.upper < 1.0)
     unknown = (basis == DEFAULT) | (np.isinf(gap) & ~for_good) | (is_rare & ~for_good)
     default = max(limits["default_cooldown_days"], limits["min_cooldown_days"])
-    gap = np.where(unknown, np.where(is_rare & np.isfinite(gap), np.maximum(gap, default), default), gap)
+    gap = np.where(
+        unknown, np.where(is_rare & np.isfinite(gap), np.maximum(gap, default), default), gap
+    )
     basis = np.where(unknown, DEFAULT, basis)
     known = Terms(
         gap=gap,
