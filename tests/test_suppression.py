@@ -737,3 +737,24 @@ def test_decisions_name_their_moments() -> None:
     assert found == Decision("bob", "coffee", True, "purchased", at(45), at(106), "product", 0.5)
     assert found.until is not None
     assert to_datetime(found.until) == day(106)
+
+
+def test_too_few_who_came_back_say_nothing_of_when() -> None:
+    """Rarely bought again, but not surely never: the default or the learned gap, the longer."""
+    curve = np.zeros((3, len(EDGES) - 1), dtype=np.float32)
+    curve[:, int(np.flatnonzero(EDGES == 30)[0]) :] = 0.05  # a quarter of them by 30.5 days
+    ones = np.ones(3, dtype=np.float32)
+
+    def gaps(upper: float, **limits: float) -> tuple[list[float], list[int]]:
+        curves = Curves(curve, upper * ones, np.zeros(3, np.int8), ones, 0 * ones, 2, 0)
+        level = LevelModel(curves, NO_CHANCE, np.zeros((3, len(TARGET_FEATURES))))
+        terms = terms_of(level, EngineConfig(**limits), Policy())  # type: ignore[arg-type]
+        return terms.gap[:2].tolist(), terms.basis[:2].tolist()
+
+    default = BASES.index("default")
+    assert gaps(0.2) == ([365.0] * 2, [default] * 2)
+    assert gaps(0.2, default_cooldown_days=10) == ([pytest.approx(30.5)] * 2, [default] * 2)
+    # Often enough, surely never, or a history too brief to say: as it was.
+    assert gaps(0.2, repurchase_threshold=0.04) == ([pytest.approx(30.5)] * 2, [0, 0])
+    assert gaps(0.09) == ([math.inf] * 2, [0, 0])
+    assert gaps(1.0) == ([pytest.approx(30.5)] * 2, [0, 0])
