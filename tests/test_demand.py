@@ -23,16 +23,16 @@ def fit(lines: list[tuple[int, float]], n_products: int = 3, **config: float) ->
 
 
 def test_the_factor_worked_by_hand() -> None:
-    """Share of the fading sales now over the share of all sales, half a line of doubt on both."""
+    """Share of the fading sales now over the share of all sales, a fifth of a line of doubt on both."""
     # now: product 0 has 1/2 + 1/4, product 1 has 1/4; together 1. Ever: 2 of 3 and 1 of 3 lines.
     found = fit([(0, 7), (0, 14), (1, 14)])
     np.testing.assert_allclose(
         found.factors,
-        [(3 / 4 + 1 / 2) / (2 / 3 + 1 / 2), (1 / 4 + 1 / 2) / (1 / 3 + 1 / 2), 1.0],
+        [(3 / 4 + 1 / 5) / (2 / 3 + 1 / 5), (1 / 4 + 1 / 5) / (1 / 3 + 1 / 5), 1.0],
         rtol=1e-6,
     )
     np.testing.assert_allclose(
-        found.popularity, [(3 / 4 + 1 / 3) / 1.5, (1 / 4 + 1 / 6) / 1.5, 0.0], rtol=1e-6
+        found.popularity, [(3 / 4 + 2 / 15) / 1.2, (1 / 4 + 1 / 15) / 1.2, 0.0], rtol=1e-6
     )
 
 
@@ -40,10 +40,10 @@ def test_the_season_worked_by_hand() -> None:
     """Complements: the last 30 days at half-life, and the share of all sales to -specificity."""
     # Faded: product 0 has 1/2 + 1/4, product 1 has 1/4; ever 2 and 1 lines, product 2 none.
     found = fit([(0, 30), (0, 60), (1, 60)], specificity=0.5)
-    turn = np.array([(3 / 4 + 1 / 2) / (2 / 3 + 1 / 2), (1 / 4 + 1 / 2) / (1 / 3 + 1 / 2), 1.0])
-    size = np.array([2.5, 1.5, 0.5]) / (1.5 + 0.5)
+    turn = np.array([(3 / 4 + 1 / 5) / (2 / 3 + 1 / 5), (1 / 4 + 1 / 5) / (1 / 3 + 1 / 5), 1.0])
+    size = np.array([2.2, 1.2, 0.2]) / (1.5 + 0.2)
     np.testing.assert_allclose(found.season_factors, turn**SEASON_EXPONENT / size**0.5, rtol=1e-6)
-    season = np.array([(3 / 4 + 1 / 3) / 1.5, (1 / 4 + 1 / 6) / 1.5, 0.0])
+    season = np.array([(3 / 4 + 2 / 15) / 1.2, (1 / 4 + 1 / 15) / 1.2, 0.0])
     np.testing.assert_allclose(found.season, season, rtol=1e-6)
     scores = found.of_complements(np.array([1, 0]), np.array([0.25, 0.5]), 90.0)
     floor = FLOOR * FLOOR_ORDERS / (FLOOR_ORDERS + 90.0)
@@ -55,7 +55,7 @@ def test_what_comes_next_moves_with_demand() -> None:
     """A score of the history is multiplied with the product's factor."""
     found = fit([(0, 7), (0, 14), (1, 14)])
     scores = found.of_next(np.array([1]), np.array([2.0]))
-    assert scores.tolist() == pytest.approx([2.0 * 0.9])
+    assert scores.tolist() == pytest.approx([2.0 * (1 / 4 + 1 / 5) / (1 / 3 + 1 / 5)])
 
 
 def test_exponent_zero_switches_it_off() -> None:
