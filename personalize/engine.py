@@ -17,15 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from personalize.artifact import read_artifact, write_artifact
-from personalize.batch import (
-    COMPLEMENT_COLUMNS,
-    Batch,
-    by_key,
-    column,
-    listed,
-    pick_table,
-)
+from personalize.batch import COMPLEMENT_COLUMNS, Batch, pick_table
 from personalize.catalog import Catalog
+from personalize.columns import by_key, column, listed
 from personalize.config import EngineConfig
 from personalize.errors import ArtifactError, InvalidConfigError, InvalidOrdersError
 from personalize.explanation import explained

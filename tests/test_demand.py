@@ -23,7 +23,7 @@ def fit(lines: list[tuple[int, float]], n_products: int = 3, **config: float) ->
 
 
 def test_the_factor_worked_by_hand() -> None:
-    """Share of the fading sales now over the share of all sales, a fifth of a line of doubt on both."""
+    """Share of the fading sales now over the share of all sales, a fifth of a line of doubt."""
     # now: product 0 has 1/2 + 1/4, product 1 has 1/4; together 1. Ever: 2 of 3 and 1 of 3 lines.
     found = fit([(0, 7), (0, 14), (1, 14)])
     np.testing.assert_allclose(
