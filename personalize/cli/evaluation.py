@@ -196,6 +196,12 @@ def candidates(
             f"{against!r} is no .toml file; of a version, say with --models DIR where it is",
             param_hint="--against",
         )
+    if first == second:
+        raise typer.BadParameter(
+            f"{against!r} would be compared with itself; name another, or say which is asked about "
+            "with --version or --config",
+            param_hint="--against",
+        )
     return (first, second), (of_first, of_second)
 
 

@@ -108,7 +108,15 @@ def compare(
     given = {one: _loaded(first), two: _loaded(second)}
     engines = {name: each for name, each in given.items() if isinstance(each, Engine)}
     if cutoff is None and engines:
-        cutoff = to_datetime(max(engine.as_of for engine in engines.values()))
+        newest = max(engine.as_of for engine in engines.values())
+        if orders.newest < newest:
+            raise InvalidConfigError(
+                f"cutoff: no order lies after {to_rfc3339(newest)}, up to which "
+                f"{' and '.join(engines)} learned; bring newer orders, or train with as_of at an "
+                "earlier moment and give that as the cutoff",
+                field="cutoff",
+            )
+        cutoff = to_datetime(newest)
     config = _common(given)
     say = tell or silent
     bench = Bench.of(orders, cutoff, protocol or Protocol(), config, catalog)

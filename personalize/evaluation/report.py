@@ -148,13 +148,20 @@ def _list_card(task: str, result: ListResult) -> Card:
         return Card(label, f"{ours['ndcg']:.3f}", "NDCG@10; no peer was asked", "level")
     ratio = result.ratios[result.ours]
     mood, verdict = _verdict(ratio)
-    return Card(
-        label,
-        f"{ratio.value:.2f}×",
-        f"{verdict} the best of {len(result.to_peers)} other methods ({result.best_peer}, chosen "
-        f"afterwards); 95% interval {ratio.low:.2f} to {ratio.high:.2f}",
-        mood,
+    told = (
+        f"{result.ours} is {verdict} the best of {len(result.to_peers)} other methods "
+        f"({result.best_peer}, chosen afterwards); 95% interval {ratio.low:.2f} to {ratio.high:.2f}"
     )
+    return Card(label, f"{ratio.value:.2f}×", told + "".join(_beside(result)), mood)
+
+
+def _beside(result: ListResult) -> Iterator[str]:
+    """Yield how our other engines stand, by product and by item group."""
+    for name, ratio in result.ratios.items():
+        if name != result.ours:
+            yield f". {name}: {ratio.value:.2f}×"
+            if result.by_group is not None and name in result.by_group.ratios:
+                yield f", and {result.by_group.ratios[name].value:.2f}× by item group"
 
 
 def _verdict(ratio: Ratio) -> tuple[str, str]:
@@ -178,8 +185,8 @@ def trade_words(evaluation: Evaluation) -> Iterator[str]:
     )
     if found.still_suppressed is not None:
         yield (
-            "A decision ends when the product comes due: by the time of the repurchase only "
-            f"{found.still_suppressed:.1%} of them were still suppressed."
+            "A decision ends when the product comes due: only "
+            f"{found.still_suppressed:.1%} of all repurchases came while it was still suppressed."
         )
     yield (
         f"What was bought within {just.days:g} days: {just.n_pairs:,} pairs, of which "

@@ -92,6 +92,11 @@ def list_lines(task: str, result: ListResult) -> Iterator[str]:
                 f"by item group, of {name} to {result.by_group.best_peer}, the best of the "
                 f"others: {told(ratio)}"
             )
+    if len(result.ratios) > 1 and result.to_peers:
+        yield (
+            "with a catalogue, variants and substitutes stay out of a list and a type has its "
+            "share of it: NDCG by product calls that wrong, customers do not"
+        )
     for part in result.slices:
         yield f"  {part.name}: {part.n_queries:,} queries, {told(part.ratio)}"
 
@@ -128,7 +133,7 @@ def _repurchase(result: RepurchaseResult, name: str | None = None) -> Iterator[s
         )
     if result.still_suppressed is not None:
         yield (
-            f"by the time of the repurchase {result.still_suppressed:.1%} of them were still "
+            f"{result.still_suppressed:.1%} of all repurchases came while the product was still "
             "suppressed: the others had come due"
         )
     if result.just_bought is not None:

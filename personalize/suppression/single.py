@@ -83,18 +83,19 @@ class CustomerScopes:
     def members(self) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
         """Return the owned products of each group, and of each one-per-need type."""
         if self._members is None:
-            space = self.rules.space
+            space, enough = self.rules.space, self.rules.enough
+            nums, group_of, type_of = space.nums, space.group, space.type
             groups: dict[int, list[str]] = {}
             types: dict[int, list[str]] = {}
-            for product_id in self.state.occasions:
-                num = space.nums.get(product_id, -1)
-                if num < 0:
+            for product_id in self.state.occasions:  # the hot path: of all that is owned
+                num = nums.get(product_id)
+                if num is None:
                     continue
-                if space.group[num] >= 0:
-                    groups.setdefault(space.group[num], []).append(product_id)
-                type_num = space.type[num]
-                if type_num >= 0 and self.rules.is_one_per_need[type_num]:
-                    types.setdefault(type_num, []).append(product_id)
+                group, kind = group_of[num], type_of[num]
+                if group >= 0:
+                    groups.setdefault(group, []).append(product_id)
+                if kind in enough:
+                    types.setdefault(kind, []).append(product_id)
             self._members = (groups, types)
         return self._members
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -155,6 +156,11 @@ class Rules:
     return_days: float
     rhythm_strength: float
     returned_is_on: bool
+
+    @cached_property
+    def enough(self) -> frozenset[int]:
+        """The numbers of the one-per-need types."""
+        return frozenset(np.flatnonzero(self.is_one_per_need).tolist())
 
     @property
     def levels(self) -> tuple[Terms, Terms, Terms]:

@@ -96,6 +96,10 @@ class TestAgainst:
             (["--models", "{0}/models"], "--models is for --against: name what to compare with"),
             (["--version", "v1"], "--version is for --against"),
             (["--against", "v1"], "'v1' is no .toml file; of a version, say with --models DIR"),
+            (
+                ["--models", "{0}/models", "--version", "v1", "--against", "v1"],
+                "'v1' would be compared with itself; name another",
+            ),
             (["--against", "{0}/a.toml", "--report", "r.html"], "a report is of one evaluation"),
             (["--report", "r.pdf"], "r.pdf does not end in .html"),
             (["--report", "{0}/none/r.html"], "there is no folder"),

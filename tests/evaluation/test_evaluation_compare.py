@@ -83,6 +83,16 @@ class TestRefusals:
         ):
             compare(ORDERS, engine, pz.EngineConfig(), cutoff="2026-05-01")
 
+    def test_an_engine_that_learned_from_all_there_is(self) -> None:
+        """Nothing is left to ask about: it says so, not that a cutoff was given."""
+        engine = pz.Engine.fit(ORDERS)
+        with pytest.raises(
+            pz.InvalidConfigError,
+            match=r"cutoff: no order lies after .*, up to which first learned; bring newer orders, "
+            r"or train with as_of at an earlier moment and give that as the cutoff",
+        ):
+            compare(ORDERS, engine, pz.EngineConfig())
+
     def test_two_horizons(self) -> None:
         """Probabilities of different horizons are no match."""
         with pytest.raises(

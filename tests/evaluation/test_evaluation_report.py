@@ -155,7 +155,7 @@ class TestWords:
         )
         text = " ".join(trade_words(told))
         assert "keeps 40.0% of the 1,000 pairs" in text
-        assert "only 20.0% of them were still suppressed" in text
+        assert "only 20.0% of all repurchases came while it was still suppressed" in text
         assert "100 pairs, of which 100.0% are suppressed" in text
         assert "would advertise 35.0% of what was just bought" in text
         assert "would lose 10.0% of the repurchases at the cutoff, against 30.0%" in text
