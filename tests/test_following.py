@@ -98,15 +98,18 @@ def test_the_plain_loop_gives_the_same_bytes(
         return found[-1]
 
     monkeypatch.setattr(batch, "follow_up", watched)
-    customers = orders.customer_ids.to_pylist()[:12]
-    fast = engine.recommend(orders, customers, 30, fill=False)
+    customers = orders.customer_ids.to_pylist()
+    policy = pz.Policy(
+        types={"t1": pz.TypeRule(one_per_need=True), "t3": pz.TypeRule(max_per_list=1)}
+    )
+    fast = engine.recommend(orders, customers, 400, fill=False, policy=policy)
     monkeypatch.setattr(following, "follow", following.follow.py)
-    monkeypatch.setattr(following, "FIRST_LOOK", 8)
-    slow = engine.recommend(orders, customers, 30, fill=False)
+    monkeypatch.setattr(following, "FIRST_LOOK", 150)
+    slow = engine.recommend(orders, customers, 400, fill=False, policy=policy)
     pd.testing.assert_frame_equal(fast, slow)
     for one, other in zip(*found, strict=True):
         assert one.tobytes() == other.tobytes()
-    assert FIRST_LOOK > 8
+    assert FIRST_LOOK > 150
 
 
 def test_customers_come_back_in_the_order_asked(asked: tuple[pz.Engine, pz.Orders]) -> None:
