@@ -374,7 +374,11 @@ class View:
 
     def is_plain(self, k: int) -> bool:
         """Return whether all places of a list without anchors are the history's to fill."""
-        return math.floor(k * self.model.config.new_share + 1e-9) == 0
+        return self._new_places(k) == 0
+
+    def _new_places(self, k: int) -> int:
+        """Return how many places of a list are kept for new products."""
+        return math.floor(k * self.model.config.new_share + 1e-9)
 
     def _kept(self, learned: Tier, question: Question, k: int) -> Iterator[Tier]:
         """Yield what places are kept for behind what was learned.
@@ -382,7 +386,7 @@ class View:
         New products, where the shop asks for it; and what goes with anchors that have no
         complement of their own yet, or their message would speak of the history only.
         """
-        room = math.floor(k * self.model.config.new_share + 1e-9)
+        room = self._new_places(k)
         if room:
             yield self._new_tier(learned, question.barred, room)
         if len(question.anchors) and GOES_WITH not in learned.reasons:

@@ -95,7 +95,7 @@ def list_lines(task: str, result: ListResult) -> Iterator[str]:
     if len(result.ratios) > 1 and result.to_peers:
         yield (
             "with a catalogue, variants and substitutes stay out of a list and a type has its "
-            "share of it: NDCG by product calls that wrong, customers do not"
+            "share of it: NDCG by product counts another size or another of a type as wrong"
         )
     for part in result.slices:
         yield f"  {part.name}: {part.n_queries:,} queries, {told(part.ratio)}"
