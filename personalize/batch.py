@@ -240,6 +240,7 @@ class Batch:
         space, is_shown = view.space, view.is_shown.copy()
         is_shown[view.numbers(excluded)] = False
         guards = Guards(
+            view.wanted,
             (np.arange(len(space)) < space.n_model) & ~view.is_sensitive,
             is_shown,
             space.array("group"),

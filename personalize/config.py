@@ -163,11 +163,11 @@ class EngineConfig:
     half_life_days: float = 180.0
     n_neighbours: int = 100
     ridge_neighbours: int = 200
-    ridge: float = 500.0
+    ridge: float = 350.0
     ridge_share: float = 0.3
     owners_share: float = 0.1
     specificity: float = 0.1
-    demand_window_days: float = 7.0
+    demand_window_days: float = 6.0
     demand_exponent: float = 1.0
     curve_strength: float = 20.0
     rhythm_strength: float = 2.0

@@ -3,7 +3,7 @@
 What sells now sells next: a product's share of the sales now over its share of all sales, to a
 power, multiplies what is recommended next; the share now alone orders what is popular. Complements
 move with the season in the same way, but slower and less. "Now" fades: a sale counts half after so
-many days. Cheap to compute, so that it can be refreshed without learning anything else again.
+many days, and later ever more slowly less, so that what sold a month ago is not forgotten. Cheap to compute, so that it can be refreshed without learning anything else again.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ from personalize.times import DAY
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-PRIOR_LINES: Final = 0.2
-"""Order lines now that a product's own past counts for: keeps the factor of a rare one near 1.
-Chosen on five earlier months: NDCG@10 of what comes next is 0.6% lower at 0.5, 1.9% at 1."""
+FADING_POWER: Final = 3.0
+"""A sale's weight now falls with this power of its age. Chosen with `PRIOR_LINES` and the window on
+four earlier months of retail, where NDCG@10 of what comes next is 0.9% higher than with a half-life
+of 7 days, and two of groceries, where it is 0.3% lower."""
+PRIOR_LINES: Final = 0.1
+"""Order lines now that a product's own past counts for: one sale of a product that is new
+multiplies its score by 11 at most."""
 SEASON_DAYS: Final = 30.0
 """A sale this old counts half in the season of complements."""
 SEASON_EXPONENT: Final = 0.2
@@ -77,16 +81,18 @@ class Demand:
         ever = np.bincount(nums, minlength=n_products).astype(np.float64)
         total = max(ever.sum(), 1.0)
 
-        def at_pace(days: float) -> tuple[Array, Array]:
-            """Return how demand has changed, and the share of the sales of the last days."""
-            fade = np.exp2((times - as_of) / (days * DAY))
+        def moved(fade: Array) -> tuple[Array, Array]:
+            """Return how demand has changed, and the share of the sales, each counting so much."""
             now = np.bincount(nums, weights=fade, minlength=n_products)
             expected = ever * (now.sum() / total)
             ratio = (now + PRIOR_LINES) / (expected + PRIOR_LINES)
             return ratio, (now + PRIOR_LINES * (ever / total)) / (now.sum() + PRIOR_LINES)
 
-        change, popularity = at_pace(config.demand_window_days)
-        turn, season = at_pace(SEASON_DAYS)
+        age = (as_of - times) / DAY
+        halved = 2.0 ** (1.0 / FADING_POWER) - 1.0
+        fade = (1.0 + age * (halved / config.demand_window_days)) ** -FADING_POWER
+        change, popularity = moved(fade)
+        turn, season = moved(np.exp2(-age / SEASON_DAYS))
         usual = ever.sum() / max(np.count_nonzero(ever), 1)
         size = (ever + PRIOR_LINES) / (usual + PRIOR_LINES)
         found = (

@@ -43,6 +43,8 @@ class Histories(NamedTuple):
 class Guards(NamedTuple):
     """What holds for everyone: as in `personalize.ranking.rank`."""
 
+    wanted: Array
+    """int, shape (m,): as in `Association.next_scores`."""
     is_seed: Array
     """bool, shape (n_products,): the model knows it and it may speak."""
     is_shown: Array
@@ -68,9 +70,9 @@ class Filled(NamedTuple):
 def _follow(
     start: int, stop: int, owned_starts: Array, owned: Array, product_starts: Array,
     products: Array, group_starts: Array, groups: Array, type_starts: Array, types: Array,
-    indptr: Array, nums: Array, weights: Array, intercepts: Array, factors: Array, is_seed: Array,
-    is_shown: Array, group: Array, kind: Array, most: Array, n_groups: int, first_look: int,
-    out_nums: Array, out_scores: Array, out_because: Array, sizes: Array,
+    indptr: Array, nums: Array, weights: Array, intercepts: Array, factors: Array, wanted: Array,
+    is_seed: Array, is_shown: Array, group: Array, kind: Array, most: Array, n_groups: int,
+    first_look: int, out_nums: Array, out_scores: Array, out_because: Array, sizes: Array,
 ) -> None:  # fmt: skip
     """Write the lists of customers `start` to `stop`."""
     n_products, k = len(is_shown), out_nums.shape[1]
@@ -104,6 +106,18 @@ def _follow(
                     largest[c] = weight
                     speaker[c] = h
                 total[c] += weight
+        n_linked = 0
+        for i in range(n_touched):
+            c = touched[i]
+            if total[c] + np.float64(intercepts[c]) > 0.0 and not no_product[c]:
+                n_linked += 1
+        if n_touched and n_linked >= k:
+            for c in wanted:
+                if not is_touched[c]:
+                    is_touched[c] = True
+                    touched[n_touched] = c
+                    n_touched += 1
+                    largest[c] = 0.0
         for i in range(product_starts[row], product_starts[row + 1]):
             no_product[products[i]] = True
         for i in range(group_starts[row], group_starts[row + 1]):
@@ -193,8 +207,9 @@ def follow_up(
         follow(
             start, stop, *histories.owned, *histories.products, *histories.groups,
             *histories.types, products.next_indptr, products.next_nums, products.next_weights,
-            products.next_intercepts, demand.factors, guards.is_seed, guards.is_shown,
-            guards.group, guards.kind, guards.most, guards.n_groups, FIRST_LOOK, *out,
+            products.next_intercepts, demand.factors, guards.wanted, guards.is_seed,
+            guards.is_shown, guards.group, guards.kind, guards.most, guards.n_groups,
+            FIRST_LOOK, *out,
         )  # fmt: skip
         return out
 

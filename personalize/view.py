@@ -25,6 +25,7 @@ from personalize.products import ProductSpace
 from personalize.purchases import PurchaseState
 from personalize.ranking import (
     DUE,
+    FIRST_LOOK,
     GOES_WITH,
     GOES_WITH_TYPE,
     OFTEN_NEXT,
@@ -55,6 +56,7 @@ _TYPES_BACKED_OFF: Final = 20
 _MEMBERS_BACKED_OFF: Final = 50
 
 Ints = NDArray[np.int64]
+_NOTHING: Final[Ints] = np.array([], dtype=np.int64)
 
 
 class Question(NamedTuple):
@@ -181,6 +183,18 @@ class View:
         popularity = np.asarray(self.model.demand.popularity, dtype=np.float64)
         nums = np.flatnonzero(popularity > 0)
         return Tier(nums, popularity[nums], POPULAR)
+
+    @cached_property
+    def wanted(self) -> Ints:
+        """What may be shown and leads whatever the history: as many as a list is chosen from.
+
+        Such a product competes with those that the history speaks for by its intercept, moved by
+        demand like theirs.
+        """
+        chances = self.model.products.next_intercepts.astype(np.float64)
+        nums = np.flatnonzero((chances > 0) & self.is_shown[: self.space.n_model])
+        scores = self.model.demand.of_next(nums, chances[nums])
+        return nums[np.lexsort((nums, -scores))[:FIRST_LOOK]]
 
     @cached_property
     def members(self) -> dict[int, Ints]:
@@ -312,7 +326,7 @@ class View:
         anchors = question.anchors
         if question.due:
             yield self._due_tier(question.due, k)
-        learned = self._learned_tier(anchors, question.history)
+        learned = self._learned_tier(anchors, question.history, k)
         kept = list(self._kept(learned, question, k)) if fill else []
         yield replace(learned, limit=k - sum(tier.limit or 0 for tier in kept))
         yield from kept
@@ -339,13 +353,17 @@ class View:
         limit = (k + 1) // 2
         return Tier(nums, chances, DUE, because=nums, limit=limit, frees_products=True)
 
-    def _learned_tier(self, anchors: Ints, history: Ints) -> Tier:
-        """Return what goes with the anchors, and what the history says comes next."""
+    def _learned_tier(self, anchors: Ints, history: Ints, k: int) -> Tier:
+        """Return what goes with the anchors, and what the history says comes next.
+
+        Without anchors, what everybody wants competes too, if the history alone could fill the
+        list: a thin one should rather be filled with what goes with the little that is known.
+        """
         anchors, history = self.seeds(anchors), self.seeds(history)
-        after = self._after(history)
         if not len(anchors):
+            after = self._after(history, self.wanted, k)
             return Tier(after.nums, after.scores, OFTEN_NEXT, because=after.because)
-        with_it = self._with(anchors)
+        with_it, after = self._with(anchors), self._after(history)
         return _blended(with_it, after, _history_scale(with_it, after))
 
     def with_anchors(self, anchors: Ints, history: Ints) -> tuple[Scored, float]:
@@ -360,8 +378,8 @@ class View:
         scores = self.model.demand.of_complements(found.nums, found.scores, n_orders)
         return found._replace(scores=scores)
 
-    def _after(self, history: Ints) -> Scored:
-        found = self.model.products.next_scores(history)
+    def _after(self, history: Ints, wanted: Ints = _NOTHING, least: int = 0) -> Scored:
+        found = self.model.products.next_scores(history, wanted, least)
         return found._replace(scores=self.model.demand.of_next(found.nums, found.scores))
 
     def _replaced_by(self, anchors: Ints) -> set[int]:

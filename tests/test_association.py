@@ -78,6 +78,13 @@ def table(indptr: Any, nums: Any, values: Any) -> dict[tuple[int, int], float]:
     return dict(zip(zip(rows.tolist(), nums.tolist(), strict=True), values.tolist(), strict=True))
 
 
+def weights_of(owned: Any) -> Any:
+    """Return each customer's weight: what they own ** -0.25, in sum as many as there are."""
+    sizes = owned.sum(axis=1)
+    weights = np.where(sizes > 0, np.maximum(sizes, 1.0) ** -0.25, 0.0)
+    return weights * (np.count_nonzero(sizes) / max(weights.sum(), 1e-300))
+
+
 def customers_of_pairs(log: Log, *, by_order: bool) -> dict[tuple[int, int], set[Any]]:
     """Return who made each ordered pair, in one order or at all (then guests left out)."""
     groups: list[tuple[Any, set[int]]] = []
@@ -158,7 +165,7 @@ def test_an_order_of_ages_ago_still_counts_for_its_own() -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(LOGS, st.integers(1, 3), st.integers(1, 7), st.sampled_from([0.003, 1.37, 20.77]))
+@given(LOGS, st.integers(1, 3), st.integers(1, 7), st.sampled_from([0.07, 1.37, 20.77]))
 def test_next_equals_the_dense_ridge(log: Log, least: int, keep: int, penalty: float) -> None:
     """Weights and intercept solve the centred ridge on the nearest; rare pairs count as 0."""
     found = fit(log, min_customers=least, n_neighbours=keep, ridge=penalty)
@@ -166,11 +173,13 @@ def test_next_equals_the_dense_ridge(log: Log, least: int, keep: int, penalty: f
     for customer, _, products in log:
         if customer >= 0:
             owned[customer, list(products)] = 1
-    gram = owned.T @ owned
+    gram = np.zeros((7, 7))
+    for weight, row in zip(weights_of(owned), owned, strict=True):  # one by one: ties stay ties
+        gram += weight * np.outer(row, row)
     sizes = np.diag(gram).copy()
-    gram[gram < least] = 0
+    gram[owned.T @ owned < least] = 0
     np.fill_diagonal(gram, 0)
-    cosine = gram * (1.0 / np.sqrt(np.maximum(sizes, 1.0)))
+    cosine = gram * (1.0 / np.sqrt(np.maximum(sizes, 1e-9)))
     n = max(len({customer for customer, _, _ in log if customer >= 0}), 1)
     expected, intercepts = {}, []
     for target in range(7):
@@ -199,8 +208,9 @@ def test_next_with_every_neighbour_is_ease() -> None:
     owned = np.zeros((31, 5))
     for customer, _, products in log:
         owned[customer, list(products)] = 1
-    owned -= owned.mean(axis=0)
-    precision = np.linalg.inv(owned.T @ owned + 2.0 * np.eye(5))
+    voices = weights_of(owned)
+    owned -= np.average(owned, axis=0, weights=voices)
+    precision = np.linalg.inv((owned * voices[:, None]).T @ owned + 2.0 * np.eye(5))
     ease = -precision / np.diag(precision)
     weights = table(found.next_indptr, found.next_nums, found.next_weights)
     assert weights == pytest.approx(
@@ -208,8 +218,11 @@ def test_next_with_every_neighbour_is_ease() -> None:
     )
 
 
-def test_the_ridge_grows_where_rare_pairs_leave_a_matrix_unsolvable() -> None:
+def test_the_ridge_grows_where_rare_pairs_leave_a_matrix_unsolvable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A small Gram matrix that lost a rare pair and is not positive definite: ridge doubled."""
+    monkeypatch.setattr(owning, "SIZE_EXPONENT", 0.0)
     # 0, 1, 2 have 4 owners each; 0 and 1 share 3, 1 and 2 share 3, 0 and 2 only 2 (too rare). The
     # least eigenvalue of what is left is 4 - 3 sqrt(2) = -0.243. Centring takes o o' / 6 away, all
     # of o being 4: then the least is -1.15, and 0.001 x 2^11 is the first above.
@@ -301,8 +314,12 @@ def test_owners_of_both_have_their_share_of_complements() -> None:
     plain, mixed = fit(log, 4), fit(log, 4, owners_share=0.25)
     chance = table(plain.together_indptr, plain.together_nums, plain.together_weights)
     found = table(mixed.together_indptr, mixed.together_nums, mixed.together_weights)
-    doubt = 9 / (9 + DAMPING_ORDERS)  # 7 of the 9 customers who own 0 own 1, in 6 orders together
-    assert found[0, 1] == pytest.approx(0.75 * chance[0, 1] + 0.25 * doubt * 7 / 9, rel=1e-5)
+    doubt = 9 / (9 + DAMPING_ORDERS)
+    # Of the 9 customers who own 0, all own one thing besides but for one, who owns 3: their weights
+    # are 2 ** -0.25 and 4 ** -0.25. That one and 6 of the others own 1, in 6 orders together.
+    one, other = 2**-0.25, 4**-0.25
+    share = (other + 6 * one) / (other + 8 * one)
+    assert found[0, 1] == pytest.approx(0.75 * chance[0, 1] + 0.25 * doubt * share, rel=1e-5)
 
 
 def test_owners_alone_make_no_complement() -> None:
@@ -446,20 +463,25 @@ def test_a_history_adds_up_and_what_is_not_above_zero_is_dropped() -> None:
     assert np.isnan(found.lift).all()
 
 
-def test_a_history_may_be_weighed() -> None:
-    """Each product of the history counts by its weight."""
-    found = SMALL.next_scores(np.array([0, 1]), np.array([2.0, 1.0]))
-    assert found.nums.tolist() == [2, 3]
-    assert found.scores.tolist() == [0.25, 1.0]
-    assert found.because.tolist() == [0, 0]
-
-
 def test_what_only_its_intercept_speaks_for_is_because_of_nothing() -> None:
     """Linked to the history by negative weights alone: a candidate, because of no product."""
-    found = SMALL.next_scores(np.array([0]), np.array([0.25]))
-    assert found.nums.tolist() == [2, 3, 4]
-    assert found.scores[2] == 0.125 - 0.25 * 0.25
+    found = tables({}, {0: [(1, 0.5), (2, -0.0625)]}, 4).next_scores(np.array([0]))
+    assert found.nums.tolist() == [1, 2]
+    assert found.scores.tolist() == [0.5, 0.0625]
+    assert found.because.tolist() == [0, -1]
+
+
+def test_what_is_wanted_competes_if_the_history_speaks_for_enough() -> None:
+    """Without a link its score is its intercept; what the history speaks against stays out."""
+    everything = np.array([4, 5])
+    found = SMALL.next_scores(np.array([0]), everything, 2)  # 2 and 3 are linked, 4 is below 0
+    assert found.nums.tolist() == [2, 3, 5]
+    assert found.scores.tolist() == [0.5, 0.25, 0.125]
     assert found.because.tolist() == [0, 0, -1]
+    assert [array.dtype.str[1:] for array in found] == ["i4", "f8", "i4", "i4", "f4"]
+    assert SMALL.next_scores(np.array([0]), everything, 3).nums.tolist() == [2, 3]
+    assert SMALL.next_scores(np.array([0, 2]), everything, 2).nums.tolist() == [2, 3]  # 2 is owned
+    assert SMALL.next_scores(everything[:0], everything, 0).nums.tolist() == []
 
 
 def test_the_parts_of_a_score_sum_to_it() -> None:

@@ -22,17 +22,17 @@ def fit(lines: list[tuple[int, float]], n_products: int = 3, **config: float) ->
     return Demand.fit(nums, times, n_products, EngineConfig(**settings), AS_OF)  # type: ignore[arg-type]
 
 
+OLD = 7 / (2 ** (1 / 3) - 1)
+"""Days at which a sale counts one eighth where it counts half after 7."""
+
+
 def test_the_factor_worked_by_hand() -> None:
-    """Share of the fading sales now over the share of all sales, a fifth of a line of doubt."""
-    # now: product 0 has 1/2 + 1/4, product 1 has 1/4; together 1. Ever: 2 of 3 and 1 of 3 lines.
-    found = fit([(0, 7), (0, 14), (1, 14)])
+    """Share of the fading sales now over the share of all sales, a tenth of a line of doubt."""
+    # now: product 0 has 1/2 + 1/8, product 1 has 1/8; together 3/4. Ever: 2 of 3 and 1 of 3 lines.
+    found = fit([(0, 7), (0, OLD), (1, OLD)])
+    np.testing.assert_allclose(found.factors, [0.725 / 0.6, 0.225 / 0.35, 1.0], rtol=1e-6)
     np.testing.assert_allclose(
-        found.factors,
-        [(3 / 4 + 1 / 5) / (2 / 3 + 1 / 5), (1 / 4 + 1 / 5) / (1 / 3 + 1 / 5), 1.0],
-        rtol=1e-6,
-    )
-    np.testing.assert_allclose(
-        found.popularity, [(3 / 4 + 2 / 15) / 1.2, (1 / 4 + 1 / 15) / 1.2, 0.0], rtol=1e-6
+        found.popularity, [(5 / 8 + 1 / 15) / 0.85, (1 / 8 + 1 / 30) / 0.85, 0.0], rtol=1e-6
     )
 
 
@@ -40,10 +40,10 @@ def test_the_season_worked_by_hand() -> None:
     """Complements: the last 30 days at half-life, and the share of all sales to -specificity."""
     # Faded: product 0 has 1/2 + 1/4, product 1 has 1/4; ever 2 and 1 lines, product 2 none.
     found = fit([(0, 30), (0, 60), (1, 60)], specificity=0.5)
-    turn = np.array([(3 / 4 + 1 / 5) / (2 / 3 + 1 / 5), (1 / 4 + 1 / 5) / (1 / 3 + 1 / 5), 1.0])
-    size = np.array([2.2, 1.2, 0.2]) / (1.5 + 0.2)
+    turn = np.array([0.85 / (2 / 3 + 0.1), 0.35 / (1 / 3 + 0.1), 1.0])
+    size = np.array([2.1, 1.1, 0.1]) / (1.5 + 0.1)
     np.testing.assert_allclose(found.season_factors, turn**SEASON_EXPONENT / size**0.5, rtol=1e-6)
-    season = np.array([(3 / 4 + 2 / 15) / 1.2, (1 / 4 + 1 / 15) / 1.2, 0.0])
+    season = np.array([(3 / 4 + 1 / 15) / 1.1, (1 / 4 + 1 / 30) / 1.1, 0.0])
     np.testing.assert_allclose(found.season, season, rtol=1e-6)
     scores = found.of_complements(np.array([1, 0]), np.array([0.25, 0.5]), 90.0)
     floor = FLOOR * FLOOR_ORDERS / (FLOOR_ORDERS + 90.0)
@@ -53,9 +53,9 @@ def test_the_season_worked_by_hand() -> None:
 
 def test_what_comes_next_moves_with_demand() -> None:
     """A score of the history is multiplied with the product's factor."""
-    found = fit([(0, 7), (0, 14), (1, 14)])
+    found = fit([(0, 7), (0, OLD), (1, OLD)])
     scores = found.of_next(np.array([1]), np.array([2.0]))
-    assert scores.tolist() == pytest.approx([2.0 * (1 / 4 + 1 / 5) / (1 / 3 + 1 / 5)])
+    assert scores.tolist() == pytest.approx([2.0 * 0.225 / 0.35])
 
 
 def test_exponent_zero_switches_it_off() -> None:
@@ -72,10 +72,13 @@ def test_exponent_is_a_power() -> None:
 
 
 def test_a_rare_product_does_not_explode() -> None:
-    """One sale today moves a product without a past less than a tenfold rise of a common one."""
+    """One sale today moves a product without a past, but never more than 11-fold."""
     common = [(0, 60.0)] * 100 + [(0, 1.0)] * 10 + [(1, 60.0)] * 1000
     found = fit([*common, (2, 0.5)])
-    assert 1.0 < found.factors[2] < found.factors[0]
+    assert 1.0 < found.factors[2] < 11.0
+    assert fit([(2, 0.0), (0, 60.0)] + [(0, 60.0)] * 10_000).factors[2] == pytest.approx(
+        11.0, rel=0.01
+    )
 
 
 def test_no_sale_at_all_is_demand_as_ever() -> None:

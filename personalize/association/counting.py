@@ -30,8 +30,7 @@ class Groups(NamedTuple):
     indptr: Array
     products: Array
     customer: Array
-    weight: Array | None
-    """None: each weighs 1, so that its pairs are merely counted."""
+    weight: Array
 
 
 @compiled
@@ -136,24 +135,23 @@ def strongest_pairs(
 ) -> tuple[Array, Array, Array, Array]:
     """Return the CSR of the `keep` strongest pairs: starts, numbers, counts, weights.
 
-    Strongest is by weight x scale. The weights are empty where groups have none.
+    Strongest is by weight x scale; counts are int32, weights float32.
     """
     n_products = len(scale)
     keep = min(keep, n_products)
     indptr, products, customer, weight = groups
     of_indptr, of_groups = _transposed(indptr, products, n_products)
-    each = np.ones(len(customer)) if weight is None else weight
 
     def work(start: int, stop: int) -> tuple[Array, ...]:
         shape = (stop - start, keep)
         nums, weights = np.empty(shape, np.int32), np.empty(shape)
         counts, lengths = np.empty(shape, np.int32), np.zeros(stop - start, np.int64)
         pair_rows(
-            start, stop, of_indptr, of_groups, indptr, products, each, customer, scale,
+            start, stop, of_indptr, of_groups, indptr, products, weight, customer, scale,
             min_customers, nums, weights, counts, lengths,
         )  # fmt: skip
         used = np.arange(keep) < lengths[:, None]
-        return lengths, nums[used], counts[used], weights[used] if weight is not None else each[:0]
+        return lengths, nums[used], counts[used], weights[used].astype(np.float32)
 
     lengths, nums, counts, weights = rows_in_blocks(work, n_products, keep)
     return row_starts(lengths), nums, counts, weights

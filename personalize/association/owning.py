@@ -15,26 +15,33 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 PAIRS_PER_NEIGHBOUR: Final = 10
 """Pairs kept per product, for each neighbour asked for: bounds the memory."""
+SIZE_EXPONENT: Final = 0.25
+"""A customer of so many products counts as that number to minus this power: who buys everything
+says less of what belongs together. Chosen on four earlier months of retail, where NDCG@10 of what
+comes next gains 1.6% over 0 (0.5: 1.8%), and two of groceries (0.35: 0.8%; 0.5: -0.9%)."""
 
 
 class Owning(NamedTuple):
     """The Gram matrix of customers x products, rare pairs left out; rows nearest by cosine first.
+
+    Customers are weighted by how few products they own (`SIZE_EXPONENT`); all weights together are
+    the number of customers, so that everything here is on the scale of customers.
 
     Parameters
     ----------
     indptr : int64, shape (n_products + 1,)
     nums : int32
         The other product of each pair.
-    counts : int32
-        Customers who own both; at least ``min_customers``.
+    shared : float32
+        Weight of the customers who own both, of whom there are at least ``min_customers``.
     owners : float64, shape (n_products,)
-        Customers who own each product.
+        Weight of the customers who own each product.
     n_customers : int
     """
 
     indptr: Array
     nums: Array
-    counts: Array
+    shared: Array
     owners: Array
     n_customers: int
 
@@ -43,14 +50,17 @@ class Owning(NamedTuple):
         """Return the pairs that at least ``min_customers`` customers own."""
         indptr, products = _latest(interactions)
         n_products, n_customers = interactions.n_products, interactions.n_customers
-        owners = np.bincount(products, minlength=n_products).astype(np.float64)
-        starts, nums, counts, _ = strongest_pairs(
-            Groups(indptr, products, np.arange(n_customers, dtype=np.int32), None),
-            1.0 / np.sqrt(np.maximum(owners, 1.0)),
+        sizes = np.diff(indptr)
+        weight = np.maximum(sizes, 1.0) ** -SIZE_EXPONENT
+        weight *= n_customers / max(weight.sum(), 1e-300)
+        owners = np.bincount(products, weights=np.repeat(weight, sizes), minlength=n_products)
+        starts, nums, _, shared = strongest_pairs(
+            Groups(indptr, products, np.arange(n_customers, dtype=np.int32), weight),
+            1.0 / np.sqrt(np.maximum(owners, 1e-9)),
             config.min_customers,
             max(config.n_neighbours * PAIRS_PER_NEIGHBOUR, config.ridge_neighbours),
         )
-        return cls(starts, nums, counts, owners, n_customers)
+        return cls(starts, nums, shared, owners, n_customers)
 
 
 def _latest(interactions: Interactions) -> tuple[Array, Array]:

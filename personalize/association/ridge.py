@@ -130,7 +130,7 @@ def ridge_table(owning: Owning, config: EngineConfig) -> Ridge:
         sources, weights = np.empty(shape, np.int32), np.empty(shape)
         lengths, intercepts = np.zeros(stop - start, np.int64), np.zeros(stop - start)
         ridge_rows(
-            start, stop, owning.indptr, owning.nums, owning.counts, owning.owners,
+            start, stop, owning.indptr, owning.nums, owning.shared, owning.owners,
             float(owning.n_customers), float(config.ridge), sources, weights, lengths, intercepts,
         )  # fmt: skip
         used = np.arange(keep) < lengths[:, None]

@@ -23,6 +23,9 @@ over the one that belongs to something in the basket; endlessly large, only the 
 Chosen on earlier months: with 8 anchors NDCG@10 is .269 at 1, .337 at 2, .347 at 4, .344 beyond."""
 
 
+_NOTHING: Final = np.array([], dtype=np.int32)
+
+
 class Scored(NamedTuple):
     """Candidates of one question, ascending by number, every score above 0."""
 
@@ -124,25 +127,35 @@ class Association:
             self.together_lift[entry],
         )
 
-    def next_scores(self, history_nums: Array, history_weights: Array | None = None) -> Scored:
+    def next_scores(self, history_nums: Array, wanted: Array = _NOTHING, least: int = 0) -> Scored:
         """Return what goes with a history: linked to some of it, with a score above 0.
 
         Parameters
         ----------
         history_nums : int, shape (n,), distinct
             What the customer owns. It may come back among the candidates.
-        history_weights : float, shape (n,), optional
-            How much each counts; default 1.
+        wanted : int, shape (m,), distinct, optional
+            Products with an intercept above 0 that are candidates without a link too, for their
+            intercept alone, if the history speaks for enough others.
+        least : int
+            So many others, not of the history, are enough.
         """
         rows = _Rows.of(self.next_indptr, history_nums)
         parts = rows.gather(self.next_weights).astype(np.float64)
-        if history_weights is not None:
-            parts *= np.repeat(np.asarray(history_weights, dtype=np.float64), rows.lengths)
         nums, sums, best = _summed(rows.gather(self.next_nums), parts, self.n_products)
         because = history_nums[rows.origin(best)[0]].astype(np.int32)
         because[parts[best] <= 0.0] = -1
         scores = sums + self.next_intercepts[nums]
         use = scores > 0.0
+        n_linked = np.count_nonzero(use) - np.isin(history_nums, nums[use]).sum()
+        if len(history_nums) and len(wanted) and n_linked >= least:
+            more = wanted[~np.isin(wanted, nums)].astype(np.int32)
+            scores = np.concatenate([scores, self.next_intercepts[more].astype(np.float64)])
+            nums = np.concatenate([nums, more])
+            because = np.concatenate([because, np.full(len(more), -1, np.int32)])
+            order = np.argsort(nums)
+            nums, scores, because = nums[order], scores[order], because[order]
+            use = scores > 0.0
         nums, scores, because = nums[use], scores[use], because[use]
         nothing = np.zeros(len(nums), dtype=np.int32)
         return Scored(nums, scores, because, nothing, np.full(len(nums), np.nan, np.float32))

@@ -25,7 +25,7 @@ DAMPING_ORDERS: Final = 2.0
 def mixed_rows(
     start: int, stop: int, shares: Array, base: Array, orders: Array, owners: Array,
     basket_indptr: Array, basket_nums: Array, basket_support: Array, basket_weights: Array,
-    owning_indptr: Array, owning_nums: Array, owning_counts: Array,
+    owning_indptr: Array, owning_nums: Array, owning_shared: Array,
     ridge_indptr: Array, ridge_nums: Array, ridge_weights: Array, n_baskets: float,
     nums: Array, scores: Array, support: Array, lift: Array, lengths: Array,
 ) -> None:  # fmt: skip
@@ -53,7 +53,7 @@ def mixed_rows(
         for i in range(owning_indptr[a], owning_indptr[a + 1]):
             c = owning_nums[i]
             if is_touched[c]:
-                total[c] += shares[1] * owning_counts[i] / owners[a]
+                total[c] += shares[1] * owning_shared[i] / owners[a]
         for i in range(ridge_indptr[a], ridge_indptr[a + 1]):
             c = ridge_nums[i]
             if is_touched[c]:
@@ -113,7 +113,7 @@ def together_table(
         lengths = np.zeros(stop - start, np.int64)
         mixed_rows(
             start, stop, shares, base, orders, owning.owners, starts, nums, support, weights,
-            owning.indptr, owning.nums, owning.counts, ridge.indptr, ridge.nums, ridge.weights,
+            owning.indptr, owning.nums, owning.shared, ridge.indptr, ridge.nums, ridge.weights,
             float(n_baskets), found, score, backed, lift, lengths,
         )  # fmt: skip
         used = np.arange(keep) < lengths[:, None]
