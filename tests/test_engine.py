@@ -489,6 +489,14 @@ def test_values_of_the_wrong_kind_are_refused(orders: pz.Orders, engine: pz.Engi
         engine.suppress(orders, policy={})  # type: ignore[arg-type]
 
 
+def test_many_products_are_decided_as_one_by_one(engine: pz.Engine, orders: pz.Orders) -> None:
+    """A question about many products lays out what is owned once, and answers the same."""
+    asked = [*small_shop.catalog().frame["product_id"], "nowhere"] * 2
+    alone = [engine.decide(state_of(orders, "ann"), [each], NOW)[0] for each in asked]
+    assert len(asked) > 10
+    assert engine.decide(state_of(orders, "ann"), asked, NOW) == alone
+
+
 # --- explanations ---
 
 
