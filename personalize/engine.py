@@ -189,7 +189,7 @@ class Engine:
         DataFrame, one row per product type
             ``product_type``, ``is_one_per_need``, ``ratio`` (later orders with the type by its
             buyers, seen over expected by chance) with its 10% and 90% bounds ``lower`` and
-            ``upper``, ``expected``, ``per_basket``, ``typical_gap_days``.
+            ``upper``, ``expected``, ``per_basket``, ``typical_gap_days`` (NaN: for good).
         """
         return type_table(self.model)
 
