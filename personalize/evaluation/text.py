@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from personalize.evaluation.comparing import Comparison
-from personalize.evaluation.decision import JustBought, RepurchaseResult
+from personalize.evaluation.decision import JustBought, RepurchaseResult, preview_rows
 from personalize.evaluation.evaluating import Evaluation, Facts
 from personalize.evaluation.learned import Gap, StrongPair
 from personalize.evaluation.lists import ListResult
@@ -168,16 +168,17 @@ def _previews(result: RepurchaseResult) -> Iterator[str]:
     if not result.previews:
         return
     yield ""
-    yield "The decision under other thresholds of the policy (* in force)"
+    yield "The decision under other thresholds of the policy"
+    head = ("", "saved", "lost", "still suppressed")
     rows = [
-        (
-            f"{each.threshold} {each.value:g}{' *' if each.is_in_force else ''}",
-            f"{each.trade.saved:.1%}",
-            f"{each.trade.lost:.1%}",
-        )
-        for each in result.previews
+        (f"{threshold} {values}", *told)
+        for threshold, values, told, _ in preview_rows(result.previews)
     ]
-    yield from table(("", "saved", "lost"), rows)
+    yield from table(head, rows)
+    yield (
+        "saved: pairs suppressed at the cutoff; lost: repurchases among them; still suppressed: "
+        "repurchases that came before the suppression had ended"
+    )
 
 
 def _gaps(gaps: Sequence[Gap]) -> Iterator[str]:

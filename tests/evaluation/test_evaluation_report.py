@@ -184,7 +184,9 @@ class TestWords:
             f"by item group, of {OURS} to ",
             "decision in force: ",
             "suppressing as many of the lowest probabilities instead would show ",
-            "due_quantile 0.25 *",
+            "The decision under other thresholds of the policy",
+            "due_quantile 0.25 (in force)",
+            "still suppressed: repurchases that came before the suppression had ended",
             "Learned gaps",
             "Guards, with the catalogue",
         ):
