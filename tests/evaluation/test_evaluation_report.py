@@ -180,7 +180,7 @@ class TestWords:
         text = "\n".join(evaluation_lines(found))
         for part in (
             "A. Basket completion: ",
-            f"NDCG@10 of {PLAIN} to ",
+            f"NDCG@10 of {PLAIN} to {found.tasks['A'].best_peer}, the best peer here: ",
             f"by item group, of {OURS} to ",
             "decision in force: ",
             "suppressing as many of the lowest probabilities instead would show ",
