@@ -189,7 +189,7 @@ class Engine:
         DataFrame, one row per product type
             ``product_type``, ``is_one_per_need``, ``ratio`` (later orders with the type by its
             buyers, seen over expected by chance) with its 10% and 90% bounds ``lower`` and
-            ``upper``, ``expected``, ``per_basket``, ``typical_gap_days``.
+            ``upper``, ``expected``, ``per_basket``, ``typical_gap_days`` (NaN: for good).
         """
         return type_table(self.model)
 
@@ -414,13 +414,9 @@ class Engine:
         Raises
         ------
         InvalidConfigError
-            If `product_ids` is one text, or `as_of` no moment.
+            If `state` is none, `product_ids` is one text, or `as_of` no moment.
         """
-        if isinstance(product_ids, str):  # nothing dearer: this is the hot path
-            raise InvalidConfigError(
-                f"product_ids: {product_ids!r} is one text; give a list of ids",
-                field="product_ids",
-            )
+        _check_asked(state, product_ids, "product_ids")  # nothing dearer: this is the hot path
         return self.view(policy, catalog).decide(state, product_ids, to_micros(as_of))
 
     def explain(
@@ -445,11 +441,24 @@ class Engine:
         policy : Policy, optional
         catalog : Catalog, optional
 
+        Returns
+        -------
+        dict
+            ``model_version``; ``decision``, as from `decide`, times as text; ``scopes``, a dict
+            for the product, its group and its one-per-need type, as far as something of it is
+            owned: what is owned, the gap in days, until when it suppresses, the parts of the
+            probability in log odds; ``pick``: whether it is ``is_recommendable`` (in stock and
+            not sensitive), and how its score is made by the ``history`` and by the ``anchors``;
+            None where nothing knows the product. Every key is in docs/python.md, with its unit.
+
         Raises
         ------
+        InvalidConfigError
+            If `state` is none, `anchors` is one text, or `as_of` no moment.
         UnknownProductError
             If nothing knows the product and the customer does not own it.
         """
+        _check_asked(state, anchors, "anchors")
         view = self.view(policy, catalog)
         return explained(view, state, product_id, to_micros(as_of), anchors)
 
@@ -459,6 +468,19 @@ def _check_kind(given: object, kind: type, argument: str, makers: str) -> None:
         raise InvalidConfigError(
             f"{argument}: {type(given).__name__} is no {kind.__name__}; make one with {makers}",
             field=argument,
+        )
+
+
+def _check_asked(state: object, product_ids: object, argument: str) -> None:
+    if not isinstance(state, PurchaseState):
+        raise InvalidConfigError(
+            f"state: {type(state).__name__} is no PurchaseState; make one with "
+            "PurchaseState.from_orders(orders, customer_id, as_of)",
+            field="state",
+        )
+    if isinstance(product_ids, str):
+        raise InvalidConfigError(
+            f"{argument}: {product_ids!r} is one text; give a list of ids", field=argument
         )
 
 

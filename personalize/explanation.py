@@ -131,12 +131,12 @@ def _pick(view: View, state: PurchaseState, num: int, anchor_ids: Sequence[str])
     The score of a product that goes with the anchors is that of the anchors plus the history's
     times ``history_scale``.
     """
-    is_shown = bool(view.is_shown[num])
+    found: dict[str, Any] = {"is_recommendable": bool(view.is_shown[num])}
     if num >= view.space.n_model:
-        return {"is_shown": is_shown, "history": None, "anchors": None}
+        return found | {"history": None, "anchors": None}
     history = view.seeds(view.numbers(state.occasions))
     anchors = view.seeds(view.numbers(anchor_ids))
-    found = {"is_shown": is_shown, "history": _by_history(view, history, num), "anchors": None}
+    found |= {"history": _by_history(view, history, num), "anchors": None}
     if len(anchors):
         found["anchors"] = _by_anchors(view, anchors, history, num)
     return found

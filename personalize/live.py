@@ -446,7 +446,7 @@ class Personalizer:
 def _warmed(view: View) -> View:
     """Return the view after a first question of each kind: nobody waits for what it lays out."""
     nobody = PurchaseState.unknown("")
-    view.decide(nobody, [""], 0)
+    view.decide(nobody, view.space.ids[:1], 0)
     view.recommend(nobody, 1, 0, moment="browse")
     return view
 

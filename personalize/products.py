@@ -114,6 +114,36 @@ class ProductSpace:
         """Return ``group`` or ``type`` as int64, made once."""
         return self._arrays[name]
 
+    def in_group(self, num: int) -> list[str]:
+        """Return the ids of a group's products."""
+        return self._members("group", num)
+
+    def in_type(self, num: int) -> set[str]:
+        """Return the ids of a type's products; made once, not to be changed."""
+        found = self._in_types.get(num)
+        if found is None:
+            found = self._in_types[num] = set(self._members("type", num))
+        return found
+
+    def _members(self, name: str, num: int) -> list[str]:
+        rows, starts = self._rows_of[name]
+        ids = self.ids
+        return [ids[row] for row in rows[starts.item(num) : starts.item(num + 1)].tolist()]
+
+    @cached_property
+    def _in_types(self) -> dict[int, set[str]]:
+        return {}
+
+    @cached_property
+    def _rows_of(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Products by group and by type, and where those of each start and end."""
+        found = {}
+        for name, names in (("group", self.groups), ("type", self.types)):
+            nums = self.array(name)
+            starts = np.cumsum(np.bincount(nums + 1, minlength=len(names) + 1))  # -1: of none
+            found[name] = (np.argsort(nums, kind="stable"), starts)
+        return found
+
     @cached_property
     def _arrays(self) -> dict[str, NDArray[np.int64]]:
         return {name: np.array(getattr(self, name), np.int64) for name in ("group", "type")}

@@ -8,7 +8,7 @@ of one moment are one occasion. Whether something owned is suppressed is decided
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
@@ -81,6 +81,8 @@ class PurchaseState:
         When a product that is no longer owned was last sent back, in microseconds UTC.
     newest_order : tuple of str
         Products of the newest order that were bought for the customer, sorted.
+    n_purchases, n_repeated : int
+        Purchases in all (a product counts once per moment), and products bought more than once.
     """
 
     customer_id: str
@@ -90,22 +92,14 @@ class PurchaseState:
     order_times: tuple[int, ...]
     occasions: Mapping[str, Occasions]
     returned: Mapping[str, int]
-    newest_order: tuple[str, ...] = field(default=())
+    newest_order: tuple[str, ...]
+    n_purchases: int
+    n_repeated: int
 
     @cached_property
     def owned(self) -> Mapping[str, Owned]:
         """What is owned of each product, by product id."""
         return {product: owned_of(times) for product, times in self.occasions.items()}
-
-    @cached_property
-    def n_purchases(self) -> int:
-        """Purchases in all; a product counts once per order."""
-        return sum(len(times) for times in self.occasions.values())
-
-    @cached_property
-    def n_repeated(self) -> int:
-        """Products that were bought more than once."""
-        return sum(len(times) > 1 for times in self.occasions.values())
 
     @classmethod
     def unknown(cls, customer_id: str) -> Self:
@@ -162,6 +156,7 @@ class PurchaseState:
         occasions: dict[str, dict[int, int]] = {}
         sent_back: dict[str, int] = {}
         moments: set[int] = set()
+        n_purchases = n_repeated = 0
         newest: tuple[int, str] = (MISSING, "")
         newest_products: set[str] = set()
         for product_id, ordered_at, quantity, returned, returned_at, gift, order_id in lines:
@@ -177,7 +172,12 @@ class PurchaseState:
                 sent_back[product_id] = max(returned_at, sent_back.get(product_id, MISSING))
                 continue
             times = occasions.setdefault(product_id, {})
-            times[ordered_at] = times.get(ordered_at, 0) + kept
+            if ordered_at in times:
+                times[ordered_at] += kept
+            else:
+                times[ordered_at] = kept
+                n_purchases += 1
+                n_repeated += len(times) == 2
             moments.add(ordered_at)
             if (ordered_at, order_id) == newest:
                 newest_products.add(product_id)
@@ -190,6 +190,8 @@ class PurchaseState:
             occasions=MappingProxyType(occasions),
             returned={p: at for p, at in sent_back.items() if p not in occasions},
             newest_order=tuple(sorted(newest_products)),
+            n_purchases=n_purchases,
+            n_repeated=n_repeated,
         )
 
 

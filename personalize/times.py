@@ -22,6 +22,7 @@ FOREVER: Final = int(np.iinfo(np.int64).max)
 """For good: later than every moment."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
 
 Moment = dt.datetime | dt.date | str | np.datetime64
 """What a caller may hand in as a moment."""
@@ -46,7 +47,9 @@ def to_micros(value: Moment) -> int:
     86400000000
     """
     try:
-        if isinstance(value, str):
+        if type(value) is dt.datetime:  # the hot path: a Timestamp takes as long as a decision
+            moment = value
+        elif isinstance(value, str):
             moment = dt.datetime.fromisoformat(value.strip())
         elif isinstance(value, (dt.date, np.datetime64)):
             stamp = pd.Timestamp(value)
@@ -57,7 +60,7 @@ def to_micros(value: Moment) -> int:
             raise TypeError("not a moment")
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=dt.UTC)
-        return (moment - _EPOCH) // dt.timedelta(microseconds=1)
+        return (moment - _EPOCH) // _MICROSECOND
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
         raise InvalidConfigError(
             f"time: {value!r} is no moment; give a datetime or ISO 8601 text such as "

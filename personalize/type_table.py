@@ -34,17 +34,21 @@ def type_table(model: Model) -> pd.DataFrame:
         nothing was expected); ``expected``: how many such orders chance would bring, the evidence
         behind it; ``per_basket``: different products of it in a basket that holds it;
         ``typical_gap_days``: median days to the next purchase among those who buy again (NaN where
-        nobody does).
+        next to nobody does, so that it is suppressed for good).
 
     Notes
     -----
-    Bounds are those of a Poisson rate under Jeffreys' prior, as in `personalize.substitutes`.
+    Bounds are those of a Poisson rate under Jeffreys' prior, as in `personalize.substitutes`. Where
+    no such order was seen, the lower one is 0 (as Brown, Cai and DasGupta 2001 have it): the
+    quantile itself would lie above the ratio.
     """
     found, n_types = model.substitutes, len(model.space.types)
     expected = found.expected.astype(np.float64)
     nothing = np.full(n_types, np.nan)
-    bound = gammaincinv(found.come_back + 0.5, _LOWER)
-    gap = model.levels[2].curves.gaps(0.5)[:n_types]
+    bound = np.where(found.come_back > 0, gammaincinv(found.come_back + 0.5, _LOWER), 0.0)
+    curves = model.levels[2].curves
+    gap = curves.gaps(0.5)[:n_types]
+    is_due_again = curves.upper[:n_types] >= model.config.repurchase_threshold
     table = pd.DataFrame(
         {
             "product_type": pd.Series(model.space.types, dtype="str"),
@@ -54,7 +58,7 @@ def type_table(model: Model) -> pd.DataFrame:
             "upper": found.upper.astype(np.float64),
             "expected": expected,
             "per_basket": found.per_basket.astype(np.int64),
-            "typical_gap_days": np.where(np.isfinite(gap), gap, np.nan),
+            "typical_gap_days": np.where(np.isfinite(gap) & is_due_again, gap, np.nan),
         },
         columns=list(COLUMNS),
     )

@@ -54,6 +54,8 @@ _BORROWED_SHARE: Final = 0.3
 """Places kept for what goes with the alikes of anchors without complements of their own."""
 _TYPES_BACKED_OFF: Final = 20
 _MEMBERS_BACKED_OFF: Final = 50
+_MANY: Final = 10
+"""From so many products on, all that is owned is looked at once, not the kin of each."""
 
 Ints = NDArray[np.int64]
 _NOTHING: Final[Ints] = np.array([], dtype=np.int64)
@@ -226,6 +228,8 @@ class View:
     ) -> list[Decision]:
         """Return the decision about each product for one customer, in the order given."""
         scopes = CustomerScopes(self.rules, state)
+        if len(product_ids) >= _MANY:
+            scopes.members()
         return [scopes.decide(product_id, as_of) for product_id in product_ids]
 
     def suppressions(self, state: PurchaseState, as_of: int) -> list[Suppression]:

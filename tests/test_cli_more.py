@@ -84,6 +84,9 @@ def test_a_customers_file_of_another_encoding_is_told() -> None:
         ("train --models m --orders a --map a=b", "--map: 'a=b': 'b' is no column of ours; they"),
         ("train --models m --orders a --map-catalog a=order_id", "--map-catalog: 'a=order_id': "),
         ("keys create me --store sqlite:///x.db --scope wat", "'wat' is none of ingest, decide, "),
+        ("evaluate --orders a --peers strong", "'--peers': 'strong' is none of all, best, none; "),
+        ("evaluate --orders a --max-queries few", "'--max-queries': give a whole number; see "),
+        ("evaluate --orders a --horizon-days few", "'--horizon-days': give a number; see "),
     ],
 )
 def test_arguments_wrong_in_themselves_end_with_2(

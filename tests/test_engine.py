@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -489,6 +490,14 @@ def test_values_of_the_wrong_kind_are_refused(orders: pz.Orders, engine: pz.Engi
         engine.suppress(orders, policy={})  # type: ignore[arg-type]
 
 
+def test_many_products_are_decided_as_one_by_one(engine: pz.Engine, orders: pz.Orders) -> None:
+    """A question about many products lays out what is owned once, and answers the same."""
+    asked = [*small_shop.catalog().frame["product_id"], "nowhere"] * 2
+    alone = [engine.decide(state_of(orders, "ann"), [each], NOW)[0] for each in asked]
+    assert len(asked) > 10
+    assert engine.decide(state_of(orders, "ann"), asked, NOW) == alone
+
+
 # --- explanations ---
 
 
@@ -560,7 +569,51 @@ def test_an_explanation_of_what_nothing_knows(engine: pz.Engine, orders: pz.Orde
         engine.explain(state_of(orders, "ann"), "never", NOW)
     grown = pz.Catalog.from_products([pz.Product("brand-new")])
     told = engine.explain(state_of(orders, "ann"), "brand-new", NOW, catalog=grown)
-    assert told["pick"] == {"is_shown": True, "history": None, "anchors": None}
+    assert told["pick"] == {"is_recommendable": True, "history": None, "anchors": None}
+
+
+def test_what_is_not_shown_is_not_recommendable(engine: pz.Engine, orders: pz.Orders) -> None:
+    """Whether a product may be in a list at all is told; whether the customer wants it is not."""
+    gone = pz.Catalog.from_products([pz.Product("tie", availability="out_of_stock")])
+    state = state_of(orders, "ann")
+    told = [engine.explain(state, "tie", NOW, catalog=each)["pick"] for each in (None, gone)]
+    assert [pick["is_recommendable"] for pick in told] == [True, False]
+
+
+def test_a_state_and_a_list_are_asked_for(engine: pz.Engine, orders: pz.Orders) -> None:
+    """A customer's id is no state, one id is no list; the message says what to give."""
+    state = state_of(orders, "ann")
+    for wrong in ("ann", None):
+        message = f"state: {type(wrong).__name__} is no PurchaseState; make one with PurchaseState"
+        with pytest.raises(pz.InvalidConfigError, match=message):
+            engine.explain(wrong, "tie", NOW)  # type: ignore[arg-type]
+        with pytest.raises(pz.InvalidConfigError, match=message):
+            engine.decide(wrong, ["tie"], NOW)  # type: ignore[arg-type]
+    with pytest.raises(pz.InvalidConfigError, match="anchors: 'tie' is one text; give a list"):
+        engine.explain(state, "tie", NOW, anchors="tie")
+
+
+def keys_of(told: object) -> Iterator[str]:
+    """Yield every key of nested values, those that are features' names aside."""
+    if isinstance(told, list):
+        for each in told:
+            yield from keys_of(each)
+    elif isinstance(told, dict):
+        for key, value in told.items():
+            if " " not in key:
+                yield key
+            yield from keys_of(value)
+
+
+def test_every_key_of_an_explanation_is_documented(engine: pz.Engine, orders: pz.Orders) -> None:
+    """docs/python.md has a row for each, under its heading."""
+    text = (Path(__file__).parents[1] / "docs/python.md").read_text(encoding="utf-8")
+    section = text.partition("## What `explain` returns")[2].partition("\n## ")[0]
+    told = engine.explain(state_of(orders, "eve"), "tie", NOW, anchors=["coat-navy-50"])
+    owned = engine.explain(state_of(orders, "ann"), "coffee", NOW)
+    found = {*keys_of(told), *keys_of(owned)}
+    assert {"season_factor", "usual_quantity", "is_recommendable"} <= found
+    assert [key for key in sorted(found) if f"`{key}`" not in section] == []
 
 
 def test_numbers_never_leave_the_library(engine: pz.Engine, orders: pz.Orders) -> None:

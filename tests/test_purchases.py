@@ -62,6 +62,8 @@ def test_ann_by_hand() -> None:
     }
     # Days 0, 10, 40, 70 and 80: the coat and its trousers are one order.
     assert (state.n_orders, state.first_order_at, state.last_order_at) == (5, at(0), at(80))
+    # Of six purchases three are coffee, the one product bought more than once.
+    assert (state.n_purchases, state.n_repeated) == (6, 1)
     assert state.newest_order == ("mystery",)
     assert state.returned == {}
 
@@ -311,6 +313,9 @@ def test_one_customer_is_one_of_many(log: pd.DataFrame, as_of: dt.datetime) -> N
             product = ids[cut.returned_product[row]]
             sent[product] = max(int(cut.returned_at[row]), sent.get(product, MISSING))
         assert state.returned == {p: t for p, t in sent.items() if p not in state.owned}
+        times = [mine.n_orders for mine in state.owned.values()]
+        assert state.n_purchases == sum(times)
+        assert state.n_repeated == sum(n > 1 for n in times)
         assert list(state.order_times) == cut.orders_of.at[cut.orders_of.customer == code].tolist()
         orders = cut.orders_of.owned()
         facts = (orders.n_orders, orders.first_at, orders.last_at)

@@ -132,6 +132,14 @@ def test_what_is_known_of_types_is_a_table(shop: Shop) -> None:
     known = table[table["expected"] > 0]
     assert (known["lower"] < known["upper"]).all()
     assert (known["ratio"] <= known["upper"]).all()
+    assert (known["lower"] <= known["ratio"]).all()
+    assert (known["ratio"] == 0).any()
+    # A gap is told of what is due again, and of nothing that is suppressed for good.
+    curves, nums = shop.engine.model.levels[2].curves, shop.engine.model.space.type_nums
+    upper = curves.upper[table["product_type"].map(nums)]
+    for_good = upper < shop.engine.config.repurchase_threshold
+    assert for_good.any()
+    assert table["typical_gap_days"].isna().tolist() == for_good.tolist()
     # Bicycles: one later order seen. Jeffreys' 10% bound is the 0.1 quantile of gamma(3/2), half of
     # a chi-squared with three degrees of freedom at 0.1: 0.584 / 2.
     bicycles = table.set_index("product_type").loc["Sports > Cycling > Bicycles"]

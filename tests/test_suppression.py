@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -251,6 +253,28 @@ def test_chances_are_the_products_own() -> None:
         "nowhere": None,
     }
     assert scopes.decide("coffee", at(200)).repurchase_probability == 0.5
+
+
+class Unscanned(dict[str, Any]):
+    """What is owned, to be looked up only."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("one question looks at all that is owned")
+
+    values = items = __iter__  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    "product", ["coat-navy-50", "coat-navy-52", "coat-tweed", "tie", "nowhere"]
+)
+def test_one_question_costs_the_same_whatever_is_owned(product: str) -> None:
+    """Only the product and its kin are looked at; the answer is that of looking at everything."""
+    rules, state = small_rules(), PurchaseState.from_orders(orders(), "ann", day(81))
+    guarded = replace(state, occasions=Unscanned(state.occasions))
+    whole = CustomerScopes(rules, state)
+    whole.members()
+    found = CustomerScopes(rules, guarded).decide(product, at(81))
+    assert found == whole.decide(product, at(81))
 
 
 def test_nothing_learned_has_no_chance() -> None:
@@ -617,6 +641,8 @@ def test_the_list_says_what_decisions_say(
     for customer in KNOWN:
         scopes = scopes_of(rules, whole, customer, as_of)
         rows = scopes.rows(now)
+        alone = [scopes_of(rules, whole, customer, as_of).decide(p, now) for p in ASKED]
+        assert [scopes.decide(product, now) for product in ASKED] == alone
         for product in ASKED:
             told = known.product(product) or Product(product)
             names = (product, told.item_group_id, told.product_type)

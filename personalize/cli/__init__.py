@@ -24,7 +24,7 @@ import typer
 from personalize.cli import asking, evaluation, keys, models, training
 from personalize.cli.console import fail, say, tell, warnings_told
 from personalize.cli.options import spread
-from personalize.cli.wording import error_lines
+from personalize.cli.wording import asked_wrongly, error_lines
 from personalize.errors import PersonalizeError
 from personalize.version import __version__
 
@@ -75,7 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = app(spread(given), prog_name="personalize", standalone_mode=False)
     except typer.TyperException as error:
         asked = getattr(getattr(error, "ctx", None), "command_path", "personalize")
-        fail(f"{error.format_message()}; see {asked} --help".replace(".; see", "; see"))
+        fail(
+            f"{asked_wrongly(error.format_message())}; see {asked} --help".replace(
+                ".; see", "; see"
+            )
+        )
         return error.exit_code
     except PersonalizeError as error:
         first, *others = error_lines(error)

@@ -47,7 +47,11 @@ def evaluate_(
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="FILE", help="Write a report for people, as .html."),
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Write a report for people, as .html; not with --against.",
+        ),
     ] = None,
     config: Annotated[
         Path | None,
@@ -63,7 +67,8 @@ def evaluate_(
         typer.Option(
             "--against",
             metavar="V or FILE",
-            help="Compare with this version of the models, or with this configuration (TOML).",
+            help="Compare --version or --config with this version of the models, or with this "
+            "configuration (TOML), instead of with peers; without --report.",
         ),
     ] = None,
     policy: options.PolicyFile = None,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from typing import Final
+
 from personalize.errors import PersonalizeError, Problem
 from personalize.schema import CATALOG
 
@@ -15,6 +19,26 @@ _OPTIONS = (
     ("not_products: ", "--not-products: "),
     ("import orders, or open it with create=True", "import orders first"),
 )
+_Reworded = Callable[[re.Match[str]], str]
+_ASKED_WRONGLY: Final[tuple[tuple[re.Pattern[str], str | _Reworded], ...]] = (
+    (re.compile(r"Value error, "), ""),
+    (re.compile(r"is not one of (.*)"), lambda found: "is none of " + found[1].replace("'", "")),
+    (re.compile(r"Input should be a valid integer, .*"), "give a whole number"),
+    (re.compile(r"Input should be a valid number, .*"), "give a number"),
+)
+
+
+def asked_wrongly(message: str) -> str:
+    """Return what the parser of the command line says, in the words of every other error.
+
+    Examples
+    --------
+    >>> asked_wrongly("Value error, 'few' is not one of 'all', 'none'")
+    "'few' is none of all, none"
+    """
+    for theirs, ours in _ASKED_WRONGLY:
+        message = theirs.sub(ours, message)
+    return message
 
 
 def in_options(message: str) -> str:

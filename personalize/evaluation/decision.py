@@ -6,8 +6,10 @@ pairs bought again within the horizon that were among them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -61,12 +63,21 @@ class Preview:
     value : float
     is_in_force : bool
     trade : Trade
+    still_suppressed : float or None, share
+        As in `RepurchaseResult`.
     """
 
     threshold: str
     value: float
     is_in_force: bool
     trade: Trade
+    still_suppressed: float | None = None
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What a table shows of it: saved, lost, still suppressed."""
+        shares = (self.trade.saved, self.trade.lost, self.still_suppressed)
+        return tuple("" if share is None else f"{share:.1%}" for share in shares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +177,21 @@ class RepurchaseResult:
     slices: tuple[DecisionSlice, ...] = ()
 
 
+def preview_rows(previews: Sequence[Preview]) -> Iterator[tuple[str, str, tuple[str, ...], bool]]:
+    """Yield threshold, its values, their figures and whether one is in force, as rows to print.
+
+    Neighbouring values that come to the same figures are one row.
+    """
+    for (threshold, told), run in groupby(previews, key=lambda each: (each.threshold, each.told)):
+        values = list(run)
+        first, last = f"{values[0].value:g}", f"{values[-1].value:g}"
+        now = [f"{each.value:g}" for each in values if each.is_in_force]
+        label = first if len(values) == 1 else f"{first} to {last}"
+        if now:
+            label += " (in force)" if len(values) == 1 else f" ({now[0]} in force)"
+        yield threshold, label, told, bool(now)
+
+
 class RepurchaseTask:
     """The pairs of task S, and what is measured on them.
 
@@ -217,6 +243,7 @@ class RepurchaseTask:
         again = self.pairs.again
         ours = {name: score_repurchase(again, probability, is_probability=True)} if ranks else {}
         in_force = trade(again, suppressed)
+        still_suppressed = self._still_suppressed(subject, suppressed)
         return RepurchaseResult(
             self.horizon_days,
             len(self.pairs),
@@ -224,27 +251,30 @@ class RepurchaseTask:
             self.customers_share,
             self.methods | ours,
             in_force,
-            self._still_suppressed(subject, suppressed),
+            still_suppressed,
             saved_and_lost(again, probability) if ranks else (),
-            tuple(self._previews(subject, in_force)),
+            tuple(self._previews(subject, in_force, still_suppressed)),
             calibration(again, probability) if ranks else (),
             self._just_bought(subject, suppressed, probability if ranks else None),
             tuple(self._slices(suppressed)),
         )
 
-    def _previews(self, subject: Subject, in_force: Trade) -> Iterator[Preview]:
+    def _previews(
+        self, subject: Subject, in_force: Trade, still_suppressed: float | None
+    ) -> Iterator[Preview]:
         for threshold, values in (
             ("due_quantile", QUANTILES),
             ("repurchase_threshold", THRESHOLDS),
         ):
             now = subject.threshold(threshold)
             for value in sorted({*values, now}):
-                found = in_force
+                found, still = in_force, still_suppressed
                 if value != now:
                     policy = with_threshold(subject.policy, threshold, value)
                     suppressed, _ = subject.check(self.pairs.customer, self.pairs.product, policy)
                     found = trade(self.pairs.again, suppressed)
-                yield Preview(threshold, value, value == now, found)
+                    still = self._still_suppressed(subject, suppressed, policy)
+                yield Preview(threshold, value, value == now, found, still)
 
     def _just_bought(
         self, subject: Subject, suppressed: BoolArray, probability: FloatArray | None
@@ -260,20 +290,27 @@ class RepurchaseTask:
         kept_away = float(suppressed[recent].mean()) if recent.any() else 1.0
         return JustBought(days, int(recent.sum()), kept_away, shown, lost)
 
-    def _still_suppressed(self, subject: Subject, suppressed: BoolArray) -> float | None:
+    def _still_suppressed(
+        self, subject: Subject, suppressed: BoolArray, policy: Policy | None = None
+    ) -> float | None:
         """Return the share of the pairs bought again that were suppressed until after that."""
-        pairs, n = self.pairs, self.split.n_products
-        rows = np.flatnonzero(pairs.again)
+        pairs, rows = self.pairs, np.flatnonzero(self.pairs.again)
         if not len(rows):
             return None
+        until = subject.until(pairs.customer[rows], pairs.product[rows], policy)
+        return float((suppressed[rows] & (self._bought_again_at < until)).mean())
+
+    @cached_property
+    def _bought_again_at(self) -> IntArray:
+        """When each pair that was bought again was, microseconds UTC."""
+        pairs, rows, n = self.pairs, np.flatnonzero(self.pairs.again), self.split.n_products
         soon = self.split.test.of_customers()
         keys = pairs.customer[rows] * n + pairs.product[rows]
         found = soon.customer * n + soon.product
         soon, found = soon.where(np.isin(found, keys)), found[np.isin(found, keys)]
         bought = np.empty(len(keys), dtype=np.int64)
         bought[np.searchsorted(keys, found)[::-1]] = soon.time[::-1]  # the first of several stays
-        until = subject.until(pairs.customer[rows], pairs.product[rows])
-        return float((suppressed[rows] & (bought < until)).mean())
+        return bought
 
     def _newest(self) -> IntArray:
         """Return when each pair was bought last before the cutoff, microseconds UTC."""

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+from personalize.evaluation.decision import preview_rows
 from personalize.evaluation.evaluating import Evaluation
 from personalize.evaluation.lists import ListResult
 from personalize.evaluation.metrics import Ratio
@@ -86,6 +87,7 @@ def report_html(evaluation: Evaluation, *, title: str = "How good is it?") -> st
         cards=list(cards(evaluation)),
         titles=TITLES,
         trade_words=list(trade_words(evaluation)),
+        previews=list(preview_rows(evaluation.repurchase.previews)),
     )
     return html
 

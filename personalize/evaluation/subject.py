@@ -120,9 +120,11 @@ class Subject:
             found["repurchase_probability"].to_numpy(np.float64),
         )
 
-    def until(self, customers: IntArray, products: IntArray) -> IntArray:
+    def until(
+        self, customers: IntArray, products: IntArray, policy: Policy | None = None
+    ) -> IntArray:
         """Return when the suppression of each pair ends, microseconds UTC; `FOREVER` for never."""
-        found = self.decisions(self._pairs(customers, products))["until"]
+        found = self.decisions(self._pairs(customers, products), policy)["until"]
         micros = found.dt.as_unit("us").astype("int64").to_numpy()
         return np.where(found.isna(), np.int64(FOREVER), micros)
 

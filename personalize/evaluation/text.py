@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from personalize.evaluation.comparing import Comparison
-from personalize.evaluation.decision import JustBought, RepurchaseResult
+from personalize.evaluation.decision import JustBought, RepurchaseResult, preview_rows
 from personalize.evaluation.evaluating import Evaluation, Facts
 from personalize.evaluation.learned import Gap, StrongPair
 from personalize.evaluation.lists import ListResult
@@ -35,8 +35,12 @@ def evaluation_lines(evaluation: Evaluation) -> Iterator[str]:
 def comparison_lines(comparison: Comparison) -> Iterator[str]:
     """Yield the tables of a comparison, line by line."""
     yield from _facts(comparison.facts, comparison.notes)
+    yield (
+        f"{comparison.second} is compared with {comparison.first}, on the same questions: a ratio "
+        f"of NDCG@10 above 1 speaks for {comparison.second}"
+    )
     for task, result in comparison.tasks.items():
-        yield from list_lines(task, result)
+        yield from list_lines(task, result, other=comparison.first)
     for name, repurchase in comparison.repurchase.items():
         yield from _repurchase(repurchase, name)
     if comparison.log_loss_ratio is not None:
@@ -72,8 +76,8 @@ def _facts(facts: Facts, notes: Sequence[str]) -> Iterator[str]:
     yield from (f"note: {note}" for note in notes)
 
 
-def list_lines(task: str, result: ListResult) -> Iterator[str]:
-    """Yield the table of task A or B."""
+def list_lines(task: str, result: ListResult, other: str | None = None) -> Iterator[str]:
+    """Yield the table of task A or B; `other` is what ratios are to, if it was not chosen here."""
     yield ""
     yield f"{task}. {TITLES[task]}: {result.n_queries:,} queries"
     if not result.methods:
@@ -84,14 +88,13 @@ def list_lines(task: str, result: ListResult) -> Iterator[str]:
         for name, means in result.methods.items()
     ]
     yield from table(head, rows)
+    is_best = "" if other else ", the best peer here"
     for name, ratio in result.ratios.items():
-        yield f"NDCG@10 of {name} to {result.best_peer}, the best of the others: {told(ratio)}"
+        yield f"NDCG@10 of {name} to {result.best_peer}{is_best}: {told(ratio)}"
     if result.by_group is not None:
+        best = result.by_group.best_peer
         for name, ratio in result.by_group.ratios.items():
-            yield (
-                f"by item group, of {name} to {result.by_group.best_peer}, the best of the "
-                f"others: {told(ratio)}"
-            )
+            yield f"by item group, of {name} to {best}{is_best}: {told(ratio)}"
     if len(result.ratios) > 1 and result.to_peers:
         yield (
             "with a catalogue, variants and substitutes stay out of a list and a type has its "
@@ -168,16 +171,17 @@ def _previews(result: RepurchaseResult) -> Iterator[str]:
     if not result.previews:
         return
     yield ""
-    yield "The decision under other thresholds of the policy (* in force)"
+    yield "The decision under other thresholds of the policy"
+    head = ("", "saved", "lost", "still suppressed")
     rows = [
-        (
-            f"{each.threshold} {each.value:g}{' *' if each.is_in_force else ''}",
-            f"{each.trade.saved:.1%}",
-            f"{each.trade.lost:.1%}",
-        )
-        for each in result.previews
+        (f"{threshold} {values}", *told)
+        for threshold, values, told, _ in preview_rows(result.previews)
     ]
-    yield from table(("", "saved", "lost"), rows)
+    yield from table(head, rows)
+    yield (
+        "saved: pairs suppressed at the cutoff; lost: repurchases among them; still suppressed: "
+        "repurchases that came before the suppression had ended"
+    )
 
 
 def _gaps(gaps: Sequence[Gap]) -> Iterator[str]:

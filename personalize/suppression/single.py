@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
-from personalize.purchases import Occasions, Owned, PurchaseState, owned_of
+from personalize.purchases import Owned, PurchaseState, owned_of
 from personalize.repurchase import (
     BASES,
     LOYALTY,
@@ -70,25 +70,39 @@ class CustomerScopes:
     state : PurchaseState
     """
 
-    __slots__ = ("_customer", "_groups", "_members", "_types", "rules", "state")
+    __slots__ = (
+        "_added",
+        "_customer",
+        "_groups",
+        "_members",
+        "_owned",
+        "_types",
+        "rules",
+        "state",
+    )
 
     def __init__(self, rules: Rules, state: PurchaseState) -> None:
         self.rules = rules
         self.state = state
         self._customer: tuple[int, tuple[float, ...]] = (MISSING, ())
-        self._groups: dict[int, Scope] = {}
-        self._types: dict[int, Scope] = {}
+        self._added: dict[int, float] = {}
+        self._owned: dict[str, Owned] = {}
+        self._groups: dict[int, Scope | None] = {}
+        self._types: dict[int, Scope | None] = {}
         self._members: tuple[dict[int, list[str]], dict[int, list[str]]] | None = None
 
     def members(self) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
-        """Return the owned products of each group, and of each one-per-need type."""
+        """Return the owned products of each group, and of each one-per-need type.
+
+        Looks at all that is owned, once: for a list, or for a question about many products.
+        """
         if self._members is None:
             space, enough = self.rules.space, self.rules.enough
-            nums, group_of, type_of = space.nums, space.group, space.type
+            group_of, type_of = space.group, space.type
             groups: dict[int, list[str]] = {}
             types: dict[int, list[str]] = {}
-            for product_id in self.state.occasions:  # the hot path: of all that is owned
-                num = nums.get(product_id)
+            occasions = self.state.occasions
+            for product_id, num in zip(occasions, map(space.nums.get, occasions), strict=True):
                 if num is None:
                     continue
                 group, kind = group_of[num], type_of[num]
@@ -101,38 +115,60 @@ class CustomerScopes:
 
     def product(self, product_id: str) -> Scope | None:
         """Return what is owned of a product, or None."""
-        owned = self.state.owned.get(product_id)
-        if owned is None:
+        if product_id not in self.state.occasions:
             return None
+        owned = self._owned_of(product_id)
         num = self.rules.space.nums.get(product_id, -1)
         return Scope(owned, self._until(self.rules.product, num, owned))
 
     def group(self, num: int) -> Scope | None:
         """Return what is owned of an item group, or None."""
-        return self._scope(self._groups, self.rules.group, num, self.members()[0].get(num))
+        if self._members is not None and num not in self._members[0]:
+            return None
+        if num not in self._groups:
+            products = self._in_group(num)
+            self._groups[num] = self._scope(self.rules.group, num, products) if products else None
+        return self._groups[num]
 
     def type(self, num: int) -> Scope | None:
         """Return what is owned of a one-per-need type, or None."""
-        return self._scope(self._types, self.rules.type, num, self.members()[1].get(num))
-
-    def _scope(
-        self, known: dict[int, Scope], terms: Terms, num: int, products: list[str] | None
-    ) -> Scope | None:
-        if products is None:
+        if num not in (self.rules.enough if self._members is None else self._members[1]):
             return None
-        scope = known.get(num)
-        if scope is None:
-            owned = self._merged(products)
-            scope = known[num] = Scope(owned, self._until(terms, num, owned))
-        return scope
+        if num not in self._types:
+            products = self._in_type(num)
+            self._types[num] = self._scope(self.rules.type, num, products) if products else None
+        return self._types[num]
 
-    def _merged(self, products: Sequence[str]) -> Owned:
+    def _in_group(self, num: int) -> Collection[str]:
+        if self._members is not None:
+            return self._members[0][num]
+        occasions = self.state.occasions
+        return [product for product in self.rules.space.in_group(num) if product in occasions]
+
+    def _in_type(self, num: int) -> Collection[str]:
+        if self._members is not None:
+            return self._members[1][num]
+        # Of the two, Python runs through the smaller one: a type may hold thousands.
+        return self.state.occasions.keys() & self.rules.space.in_type(num)
+
+    def _scope(self, terms: Terms, num: int, products: Collection[str]) -> Scope:
+        owned = self._merged(products)
+        return Scope(owned, self._until(terms, num, owned))
+
+    def _owned_of(self, product_id: str) -> Owned:
+        owned = self._owned.get(product_id)
+        if owned is None:
+            owned = self._owned[product_id] = owned_of(self.state.occasions[product_id])
+        return owned
+
+    def _merged(self, products: Collection[str]) -> Owned:
+        occasions_of = self.state.occasions
         if len(products) == 1:
-            return self.state.owned[products[0]]
+            (product_id,) = products
+            return self._owned_of(product_id)
         occasions: dict[int, int] = {}
         for product_id in products:
-            each: Occasions = self.state.occasions[product_id]
-            for at, quantity in each.items():
+            for at, quantity in occasions_of[product_id].items():
                 occasions[at] = occasions.get(at, 0) + quantity
         return owned_of(occasions)
 
@@ -154,7 +190,10 @@ class CustomerScopes:
         """Return the chance of a repurchase within the horizon; None if nothing was learned."""
         weights = self.rules.weights[level]
         customer, pair = self.features(level, num, owned, as_of)
-        base = self.rules.levels[level].offset.item(num) + added(0.0, weights.customer, customer)
+        of_customer = self._added.get(level)
+        if of_customer is None:
+            of_customer = self._added[level] = added(0.0, weights.customer, customer)
+        base = self.rules.levels[level].offset.item(num) + of_customer
         chance = chance_of(added(base, weights.pair, pair))
         return None if math.isnan(chance) else chance
 
@@ -194,6 +233,7 @@ class CustomerScopes:
                 state.n_repeated,
             )
             self._customer = (as_of, found)
+            self._added.clear()
         return self._customer[1]
 
     def returned(self, product_id: str) -> tuple[int, int]:
@@ -205,26 +245,25 @@ class CustomerScopes:
 
     def decide(self, product_id: str, as_of: int) -> Decision:
         """Return the decision about one product."""
-        space, num = self.rules.space, self.rules.space.nums.get(product_id, -1)
+        space, customer_id = self.rules.space, self.state.customer_id
+        num = space.nums.get(product_id, -1)
+        nums = (num, space.group[num], space.type[num]) if num >= 0 else (-1, -1, -1)
         mine = self.product(product_id)
-        group = self.group(space.group[num]) if num >= 0 and space.group[num] >= 0 else None
-        kind = self.type(space.type[num]) if num >= 0 and space.type[num] >= 0 else None
-        chance = None if mine is None else self.probability(0, num, mine.owned, as_of)
+        group = self.group(nums[1]) if nums[1] >= 0 else None
+        kind = self.type(nums[2]) if nums[2] >= 0 else None
         back = self.returned(product_id)
         if mine is None and group is None and kind is None and back[0] == MISSING:
-            return Decision(self.state.customer_id, product_id, False, _NOT, None, None, None, None)
+            return Decision(customer_id, product_id, False, _NOT, None, None, None, None)
+        chance = None if mine is None else self.probability(0, num, mine.owned, as_of)
         own, of_group, of_type = _times(mine), _times(group), _times(kind)
         reason, since, until = combine(as_of, *own, *of_group, *of_type, *back)
         if reason == _NOT_NUM:
-            return Decision(
-                self.state.customer_id, product_id, False, _NOT, None, None, None, chance
-            )
+            return Decision(customer_id, product_id, False, _NOT, None, None, None, chance)
         level = basis_level(as_of, own[1], of_group[1], of_type[1])
-        nums = (num, space.group[num], space.type[num]) if num >= 0 else (-1, -1, -1)
         basis = RULE if level == 3 else self.rules.levels[level].basis.item(nums[level])
         end = None if until == FOREVER else until
         names = (REASONS[reason], since, end, BASES[basis])
-        return Decision(self.state.customer_id, product_id, True, *names, chance)
+        return Decision(customer_id, product_id, True, *names, chance)
 
     def rows(self, as_of: int) -> list[Suppression]:
         """Return the suppression list, by scope and target: what is in force, and only that."""

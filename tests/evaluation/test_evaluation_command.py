@@ -44,7 +44,7 @@ class TestEvaluate:
         assert run(folder, *files, *options, "--as-of", "2026-08-20") == 0
         printed = capsys.readouterr()
         assert "A. Basket completion" in printed.out
-        assert "due_quantile 0.5 *" in printed.out
+        assert "due_quantile 0.5 (in force)" in printed.out
         assert f"{report}: the report" in printed.err
         found = json.loads(figures.read_text(encoding="utf-8"))
         assert found["repurchase"]["horizon_days"] == 20

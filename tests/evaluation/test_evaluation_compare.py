@@ -50,7 +50,9 @@ class TestCompare:
         assert found.log_loss_ratio is not None
         assert found.log_loss_ratio.low <= found.log_loss_ratio.value
         text = "\n".join(comparison_lines(found))
-        assert "NDCG@10 of quick to july" in text
+        assert "quick is compared with july, on the same questions: a ratio of" in text
+        assert "NDCG@10 of quick to july: " in text
+        assert "best peer" not in text
         assert "log loss of quick to july" in text
         assert found.to_dict()["first"] == "july"
 

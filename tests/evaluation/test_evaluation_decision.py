@@ -12,8 +12,11 @@ import personalize as pz
 from personalize.evaluation import Protocol
 from personalize.evaluation.comparing import _loss_by_customer
 from personalize.evaluation.decision import (
+    Preview,
     RepurchaseTask,
+    Trade,
     calibration,
+    preview_rows,
     saved_and_lost,
     trade,
     with_threshold,
@@ -114,12 +117,57 @@ class TestTask:
         assert (found.in_force.saved, found.in_force.lost) == (1.0, 1.0)
         assert found.still_suppressed == 0.5
 
+    def test_another_threshold_ends_a_suppression_elsewhere(self) -> None:
+        """Gaps of 2 to 21 days, then one of 12: too early for a quantile of 0.9, not for 0.1."""
+        rows = [
+            (f"o{n}-{again}", f"c{n:02}", "a", str(day)[:10], 1)
+            for n in range(1, 21)
+            for again, day in enumerate(
+                np.datetime64("2020-02-27") + np.cumsum([-n - 1, n + 1, 12])
+            )
+        ]
+        split = split_at(orders_of(rows), CUTOFF, min_lines=0)
+        subject = Subject.fit(orders_of(rows), split, pz.EngineConfig(curve_strength=1))
+        found = RepurchaseTask(split, Protocol(), 20).result(subject)
+        told = {
+            each.value: (each.trade.lost, each.still_suppressed)
+            for each in found.previews
+            if each.threshold == "due_quantile"
+        }
+        assert told[0.1][1] == 0.0
+        assert told[0.9] == (1.0, 1.0)
+
+    def test_values_that_decide_the_same_are_one_row(self) -> None:
+        """Neighbours printed alike are one row, which names the value in force."""
+        same, other = Trade(0.9631, 0.5), Trade(0.9, 0.5)
+        found = [
+            Preview("due_quantile", 0.25, True, same, 0.2),
+            Preview("repurchase_threshold", 0.0, False, other, 0.2),
+            Preview("repurchase_threshold", 0.05, False, same, 0.2),
+            Preview("repurchase_threshold", 0.1, True, Trade(0.9632, 0.5), 0.2),
+            Preview("repurchase_threshold", 0.2, False, same, 0.2),
+            Preview("repurchase_threshold", 0.6, False, same, None),
+        ]
+        assert list(preview_rows(found)) == [
+            ("due_quantile", "0.25 (in force)", ("96.3%", "50.0%", "20.0%"), True),
+            ("repurchase_threshold", "0", ("90.0%", "50.0%", "20.0%"), False),
+            (
+                "repurchase_threshold",
+                "0.05 to 0.2 (0.1 in force)",
+                ("96.3%", "50.0%", "20.0%"),
+                True,
+            ),
+            ("repurchase_threshold", "0.6", ("96.3%", "50.0%", ""), False),
+        ]
+
     def test_previews_and_the_one_in_force(self, split: Split, subject: Subject) -> None:
         """Every threshold is tried, the one in force is marked and not tried again."""
         found = RepurchaseTask(split, Protocol(), 60).result(subject)
         marked = [(each.threshold, each.value) for each in found.previews if each.is_in_force]
         assert marked == [("due_quantile", 0.25), ("repurchase_threshold", 0.1)]
         assert all(each.trade == found.in_force for each in found.previews if each.is_in_force)
+        still = [each.still_suppressed for each in found.previews if each.is_in_force]
+        assert still == [found.still_suppressed] * 2
         assert len(found.previews) == 10 + 7
 
     def test_peers_are_left_out_with_a_word(self, split: Split) -> None:

@@ -101,6 +101,12 @@ class TestReport:
         assert not any(colour in body for colour in VARIABLES)
         assert "prefers-color-scheme: dark" in page
 
+    def test_the_ratio_comes_first(self, page: str) -> None:
+        """On a telephone the ratio is seen without scrolling: beside the name, which may wrap."""
+        assert page.count("<th>engine</th><th>ratio</th><th>95% interval</th>") == 2
+        narrow = page[page.index("@media (max-width: 760px)") : page.index("@media print")]
+        assert "th, td:first-child { white-space: normal; }" in narrow
+
     def test_ids_are_escaped(self, found: Evaluation) -> None:
         """A product type cannot write into the page."""
         gap = Gap("<script>alert(1)</script>", 3, None, 30.0, "product", False)
@@ -180,11 +186,13 @@ class TestWords:
         text = "\n".join(evaluation_lines(found))
         for part in (
             "A. Basket completion: ",
-            f"NDCG@10 of {PLAIN} to ",
+            f"NDCG@10 of {PLAIN} to {found.tasks['A'].best_peer}, the best peer here: ",
             f"by item group, of {OURS} to ",
             "decision in force: ",
             "suppressing as many of the lowest probabilities instead would show ",
-            "due_quantile 0.25 *",
+            "The decision under other thresholds of the policy",
+            "due_quantile 0.25 (in force)",
+            "still suppressed: repurchases that came before the suppression had ended",
             "Learned gaps",
             "Guards, with the catalogue",
         ):
