@@ -9,6 +9,8 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 STATE := out/serve
 PORT := 8000
+# The tests run in so many processes; more cores, more of them: make WORKERS=8 test
+WORKERS := 2
 SAMPLE := --orders data/sample/orders.parquet --catalog data/sample/products.parquet
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -40,7 +42,7 @@ demo: $(READY) ## train on data/sample, tell the sport-coat story, ask the servi
 	@$(PY) data/sample/demo.py
 
 test: $(READY) ## run the tests, with coverage and doctests
-	$(PY) -m pytest -rs --cov --cov-report=term
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal -rs --cov --cov-report=term
 
 lint: $(READY)
 	$(PY) -m ruff format --check

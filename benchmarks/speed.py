@@ -202,12 +202,11 @@ def print_race(found: Mapping[str, Any], n_runs: int) -> None:
     print(f"peak {peak_gb:.2f} GB (line: under {MEMORY_LINE_GB:g})")
 
 
-def weights(shop: Shop, folder: Path, n_runs: int) -> dict[str, Any]:
+def weights(shop: Shop, n_runs: int) -> dict[str, Any]:
     """Return the seconds from matrix to weights of ours and ALS, one process, alternating."""
     asked = [str(shop.orders), json.dumps(dict(shop.reading)), str(n_runs)]
     command = [sys.executable, "-m", "benchmarks.weights_process", *asked]
-    done = measure(command, {"NUMBA_CACHE_DIR": str(folder / "compiled")})
-    found: dict[str, Any] = json.loads(done.output)
+    found: dict[str, Any] = json.loads(measure(command).output)
     return found
 
 
@@ -289,7 +288,7 @@ def measured(shop: Shop, options: argparse.Namespace, folder: Path) -> dict[str,
         found["train"] = race(shop, folder, options.runs)
         print_race(found["train"], options.runs)
     if options.part in ("weights", "all"):
-        found["weights"] = weights(shop, folder, options.runs)
+        found["weights"] = weights(shop, options.runs)
         print_weights(found["weights"])
     if options.part in ("answer", "all"):
         found["answer"] = ask(shop, folder, options.lists)

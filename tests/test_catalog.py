@@ -380,7 +380,7 @@ products = st.builds(
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(products, unique_by=lambda product: product.product_id, max_size=10))
+@given(st.lists(products, unique_by=lambda product: product.product_id, max_size=5))
 def test_products_survive_their_table(some: list[Product]) -> None:
     """Products become a table and products again, sorted by the bytes of their ids."""
     catalog = Catalog.from_products(some)
