@@ -3,7 +3,8 @@
 What sells now sells next: a product's share of the sales now over its share of all sales, to a
 power, multiplies what is recommended next; the share now alone orders what is popular. Complements
 move with the season in the same way, but slower and less. "Now" fades: a sale counts half after so
-many days, and later ever more slowly less, so that what sold a month ago is not forgotten. Cheap to compute, so that it can be refreshed without learning anything else again.
+many days, and later ever more slowly less, so that what sold a month ago is not forgotten. Cheap
+to compute, so that it can be refreshed without learning anything else again.
 """
 
 from __future__ import annotations

@@ -76,9 +76,6 @@ def test_a_rare_product_does_not_explode() -> None:
     common = [(0, 60.0)] * 100 + [(0, 1.0)] * 10 + [(1, 60.0)] * 1000
     found = fit([*common, (2, 0.5)])
     assert 1.0 < found.factors[2] < 11.0
-    assert fit([(2, 0.0), (0, 60.0)] + [(0, 60.0)] * 10_000).factors[2] == pytest.approx(
-        11.0, rel=0.01
-    )
 
 
 def test_no_sale_at_all_is_demand_as_ever() -> None:
