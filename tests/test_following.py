@@ -85,8 +85,9 @@ def test_many_lists_are_those_of_one_at_a_time(
         ).tolist()
 
 
+@pytest.mark.parametrize("k", [3, 400])
 def test_the_plain_loop_gives_the_same_bytes(
-    asked: tuple[pz.Engine, pz.Orders], monkeypatch: pytest.MonkeyPatch
+    asked: tuple[pz.Engine, pz.Orders], monkeypatch: pytest.MonkeyPatch, k: int
 ) -> None:
     """Compiled or not, every list is the same; long ones are looked at in two parts."""
     engine, orders = asked
@@ -102,10 +103,10 @@ def test_the_plain_loop_gives_the_same_bytes(
     policy = pz.Policy(
         types={"t1": pz.TypeRule(one_per_need=True), "t3": pz.TypeRule(max_per_list=1)}
     )
-    fast = engine.recommend(orders, customers, 400, fill=False, policy=policy)
+    fast = engine.recommend(orders, customers, k, fill=False, policy=policy)
     monkeypatch.setattr(following, "follow", following.follow.py)
     monkeypatch.setattr(following, "FIRST_LOOK", 150)
-    slow = engine.recommend(orders, customers, 400, fill=False, policy=policy)
+    slow = engine.recommend(orders, customers, k, fill=False, policy=policy)
     pd.testing.assert_frame_equal(fast, slow)
     for one, other in zip(*found, strict=True):
         assert one.tobytes() == other.tobytes()

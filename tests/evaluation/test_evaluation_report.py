@@ -113,6 +113,16 @@ class TestReport:
         narrow = page[page.index("@media (max-width: 760px)") : page.index("@media print")]
         assert "th, td:first-child { white-space: normal; }" in narrow
 
+    def test_a_ratio_by_product_alone_is_told_alone(self, found: Evaluation) -> None:
+        """Beside the engine without the catalogue stands the other, by group only where measured."""
+        said = next(card.words for card in cards(found) if OURS in card.words)
+        assert "by item group" in said
+        result = replace(found.tasks["A"], by_group=None)
+        bare = replace(found, tasks={**found.tasks, "A": result, "B": result})
+        said = next(card.words for card in cards(bare) if OURS in card.words)
+        assert f". {OURS}: {result.ratios[OURS].value:.2f}×" in said
+        assert "by item group" not in said
+
     def test_ids_are_escaped(self, found: Evaluation) -> None:
         """A product type cannot write into the page."""
         gap = Gap("<script>alert(1)</script>", 3, None, 30.0, "product", False)
