@@ -114,7 +114,7 @@ class TestReport:
         assert "th, td:first-child { white-space: normal; }" in narrow
 
     def test_a_ratio_by_product_alone_is_told_alone(self, found: Evaluation) -> None:
-        """Beside the engine without the catalogue stands the other, by group only where measured."""
+        """Beside the engine without a catalogue stands the other, by group where measured."""
         said = next(card.words for card in cards(found) if OURS in card.words)
         assert "by item group" in said
         result = replace(found.tasks["A"], by_group=None)
