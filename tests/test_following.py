@@ -85,9 +85,9 @@ def test_many_lists_are_those_of_one_at_a_time(
         ).tolist()
 
 
-@pytest.mark.parametrize("k", [3, 400])
+@pytest.mark.parametrize(("k", "first_look"), [(3, 150), (400, 400), (690, 150)])
 def test_the_plain_loop_gives_the_same_bytes(
-    asked: tuple[pz.Engine, pz.Orders], monkeypatch: pytest.MonkeyPatch, k: int
+    asked: tuple[pz.Engine, pz.Orders], monkeypatch: pytest.MonkeyPatch, k: int, first_look: int
 ) -> None:
     """Compiled or not, every list is the same; long ones are looked at in two parts."""
     engine, orders = asked
@@ -105,12 +105,12 @@ def test_the_plain_loop_gives_the_same_bytes(
     )
     fast = engine.recommend(orders, customers, k, fill=False, policy=policy)
     monkeypatch.setattr(following, "follow", following.follow.py)
-    monkeypatch.setattr(following, "FIRST_LOOK", 150)
+    monkeypatch.setattr(following, "FIRST_LOOK", first_look)
     slow = engine.recommend(orders, customers, k, fill=False, policy=policy)
     pd.testing.assert_frame_equal(fast, slow)
     for one, other in zip(*found, strict=True):
         assert one.tobytes() == other.tobytes()
-    assert FIRST_LOOK > 150
+    assert first_look != FIRST_LOOK
 
 
 def test_customers_come_back_in_the_order_asked(asked: tuple[pz.Engine, pz.Orders]) -> None:
