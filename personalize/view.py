@@ -285,8 +285,7 @@ class View:
             If `k` is no list length.
         """
         check_k(k)
-        nothing = np.array([], dtype=np.int64)
-        question = Question(self.numbers(product_ids), nothing, (), Barred())
+        question = Question(self.numbers(product_ids), _NOTHING, (), Barred())
         return self.answer(question, k, fill=fill)
 
     def numbers(self, product_ids: Iterable[str]) -> Ints:

@@ -147,16 +147,18 @@ class Association:
         because[parts[best] <= 0.0] = -1
         scores = sums + self.next_intercepts[nums]
         use = scores > 0.0
-        n_linked = np.count_nonzero(use) - np.isin(history_nums, nums[use]).sum()
-        if len(history_nums) and len(wanted) and n_linked >= least:
-            more = wanted[~np.isin(wanted, nums)].astype(np.int32)
-            scores = np.concatenate([scores, self.next_intercepts[more].astype(np.float64)])
-            nums = np.concatenate([nums, more])
-            because = np.concatenate([because, np.full(len(more), -1, np.int32)])
-            order = np.argsort(nums)
-            nums, scores, because = nums[order], scores[order], because[order]
-            use = scores > 0.0
+        more = wanted[:0]
+        if len(wanted) and len(history_nums):
+            n_others = np.count_nonzero(use) - np.isin(history_nums, nums[use]).sum()
+            if n_others >= least:
+                more = wanted[~np.isin(wanted, nums)].astype(np.int32)
         nums, scores, because = nums[use], scores[use], because[use]
+        if len(more):
+            nums = np.concatenate([nums, more])
+            order = np.argsort(nums)
+            nums = nums[order]
+            scores = np.concatenate([scores, self.next_intercepts[more].astype(np.float64)])[order]
+            because = np.concatenate([because, np.full(len(more), -1, np.int32)])[order]
         nothing = np.zeros(len(nums), dtype=np.int32)
         return Scored(nums, scores, because, nothing, np.full(len(nums), np.nan, np.float32))
 
