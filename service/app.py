@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
 
 import personalize as pz
 from service import problems, schemas
 from service.edge import Edge
+from service.lean import Lean
 from service.metrics import Metrics
 from service.openapi import described
 from service.routes import health, orders, policy, products, recommendations, suppressions
@@ -57,7 +60,7 @@ def create_app(settings: Settings | None = None, *, clock: pz.Clock = pz.system_
             shop.watch.stop()
             shop.store.close()
 
-    app = FastAPI(
+    app = Application(
         title="personalize",
         version=pz.__version__,
         description=_DESCRIPTION,
@@ -76,7 +79,18 @@ def create_app(settings: Settings | None = None, *, clock: pz.Clock = pz.system_
         return described(app, calls(), schemas.MODELS)
 
     app.openapi = openapi  # type: ignore[method-assign]
+    app.lean = Lean(partial(FastAPI.__call__, app), shop)
     return app
+
+
+class Application(FastAPI):
+    """The documented routes, with the lean path before them."""
+
+    lean: Lean
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self.lean(scope, receive, send)
 
 
 def calls() -> list[APIRoute]:
@@ -107,7 +121,7 @@ def log_as(settings: Settings) -> None:
 
 def _open(settings: Settings, clock: pz.Clock) -> Shop:
     store = pz.Store.open(settings.store)
-    live = pz.Personalizer(store, None, clock=clock)
+    live = pz.Personalizer(store, None, clock=clock, refresh_seconds=None)
     watch = ModelWatch(pz.ModelsDirectory(settings.models), live, settings.watch_seconds)
     watch.tick()
     return Shop(

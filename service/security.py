@@ -14,6 +14,7 @@ from typing import Annotated, Final
 
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
+from starlette.types import Scope
 
 import personalize as pz
 from service.problems import Invalid, NotAllowed, NotAuthenticated
@@ -22,6 +23,7 @@ from service.shop import Shop
 
 _MAX_REMEMBERED: Final = 1024
 _MAX_SECRET: Final = 512
+_BEARER: Final = b"Bearer "
 _MAKE_ONE: Final = "make one with `personalize keys create`"
 
 
@@ -40,6 +42,28 @@ class Gate:
         self._seconds = settings.key_seconds
         self._known: dict[bytes, tuple[float, frozenset[str]]] = {}
         self._is_open = (0.0, False)
+        self._near: set[str | None] = set()
+
+    def remembers(self, authorization: bytes | None, asked: Scope, scope: str) -> bool:
+        """Return whether a request passes by what is remembered; False: `admit` must be asked.
+
+        Parameters
+        ----------
+        authorization : bytes, optional
+            The header of that name.
+        asked : ASGI scope
+        scope : str
+            What the key must allow.
+        """
+        now = time.monotonic()
+        if self._is_loopback:
+            until, is_open = self._is_open
+            if is_open:
+                return now < until and (asked["client"] or (None,))[0] in self._near
+        if authorization is None or not authorization.startswith(_BEARER):
+            return False
+        known = self._known.get(hashlib.sha256(authorization[len(_BEARER) :]).digest())
+        return known is not None and now < known[0] and scope in known[1]
 
     async def admit(self, request: Request, scope: str) -> None:
         """Let a request pass, or raise.
@@ -53,6 +77,8 @@ class Gate:
         """
         if self._is_loopback and await self._has_no_keys():
             _refuse_strangers(request)
+            if request.client is not None and len(self._near) < _MAX_REMEMBERED:
+                self._near.add(request.client.host)
             return
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         secret = secret.strip()

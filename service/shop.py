@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Request
+from starlette.types import Scope
 
 import personalize as pz
 from service.metrics import Metrics
@@ -20,6 +21,9 @@ T = TypeVar("T")
 
 class Admits(Protocol):
     """Who may ask; see `service.security.Gate`."""
+
+    def remembers(self, authorization: bytes | None, asked: Scope, scope: str) -> bool:
+        """Return whether a request passes by what is remembered."""
 
     async def admit(self, request: Request, scope: str) -> None:
         """Let a request pass, or raise."""

@@ -12,6 +12,8 @@ from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from personalize.purchases import OrderLine
 from personalize.store.database import Database
@@ -35,6 +37,30 @@ _OF_ONE = (
     sa.select(*_FIELDS)
     .where(_columns.customer_id == sa.bindparam("customer_id"))
     .order_by(_columns.customer_id, *_SORTED)
+)
+_SEPARATOR = "\x1f"  # no id holds a control character
+
+
+class _Joined(sa.sql.functions.GenericFunction[str]):
+    """The texts of a column as one, `_SEPARATOR` between them."""
+
+    name = "joined"
+    inherit_cache = True
+    type = sa.Text()
+
+
+@compiles(_Joined, "sqlite")
+def _joined_by_sqlite(element: _Joined, compiler: SQLCompiler, **more: Any) -> str:
+    return f"group_concat({compiler.process(element.clauses, **more)}, char(31))"
+
+
+@compiles(_Joined, "postgresql")
+def _joined_by_postgresql(element: _Joined, compiler: SQLCompiler, **more: Any) -> str:
+    return f"string_agg({compiler.process(element.clauses, **more)}, chr(31))"
+
+
+_PRODUCTS_OF_ONE = sa.select(_Joined(_columns.product_id)).where(
+    _columns.customer_id == sa.bindparam("customer_id")
 )
 _OF_MANY = (
     sa.select(_columns.customer_id, *_FIELDS)
@@ -70,6 +96,18 @@ class CustomerLines:
     def __call__(self, customer_id: str) -> list[OrderLine]:
         """Return them sorted by time, order and product."""
         return [] if customer_id == GUEST else _lines(self._rows(customer_id))
+
+
+class CustomerProducts:
+    """What a customer ever ordered, read on the bare driver as one text."""
+
+    def __init__(self, database: Database) -> None:
+        self._rows = database.query(_PRODUCTS_OF_ONE)
+
+    def __call__(self, customer_id: str) -> set[str]:
+        """Return the ids of the products."""
+        ((joined,),) = self._rows(customer_id)
+        return set() if joined is None or customer_id == GUEST else set(joined.split(_SEPARATOR))
 
 
 def of_customers(

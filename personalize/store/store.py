@@ -56,6 +56,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._customer_lines = lines.CustomerLines(database)
+        self._products_of = lines.CustomerProducts(database)
         self._scopes_of = keys.ScopesOf(database)
 
     @classmethod
@@ -80,6 +81,11 @@ class Store:
     def url(self) -> str:
         """Where the store is, without a password."""
         return self._database.url
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether a read stays in this process: microseconds, and no network that may fail."""
+        return self._database.url.startswith("sqlite")
 
     def close(self) -> None:
         """Close the store; nothing is left beside its file. Closing twice does no harm."""
@@ -184,6 +190,13 @@ class Store:
         if as_of is None:
             return self._customer_lines(customer_id)
         return self.lines_of_customers([customer_id], as_of)[customer_id]
+
+    def products_of(self, customer_id: str) -> set[str]:
+        """Return the ids of all products that a customer ever ordered: one short indexed read.
+
+        Gifts, and what was sent back, are among them.
+        """
+        return self._products_of(customer_id)
 
     def lines_of_customers(
         self, customer_ids: Collection[str], as_of: int | None = None

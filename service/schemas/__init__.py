@@ -10,7 +10,9 @@ from typing import Final
 from pydantic import BaseModel
 
 from service.schemas.fields import (
+    ID_PATTERN,
     MAX_BATCH_LINES,
+    MAX_ID_LENGTH,
     MAX_K,
     MAX_ORDER_LINES,
     MAX_PAGE,
@@ -79,7 +81,9 @@ MODELS: Final[list[type[BaseModel]]] = [*all_below(Body), *all_below(Out)]
 """Every body that is read or written."""
 
 __all__ = [
+    "ID_PATTERN",
     "MAX_BATCH_LINES",
+    "MAX_ID_LENGTH",
     "MAX_K",
     "MAX_ORDER_LINES",
     "MAX_PAGE",

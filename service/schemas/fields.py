@@ -47,11 +47,10 @@ def _decoded(value: str) -> str:
     return unquote_to_bytes(value).decode("utf-8")
 
 
+MAX_ID_LENGTH: Final = 255
+ID_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]+$"
 Id = Annotated[
-    str,
-    StringConstraints(
-        strict=True, min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$"
-    ),
+    str, StringConstraints(strict=True, min_length=1, max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)
 ]
 Text = Annotated[
     str, StringConstraints(strict=True, min_length=1, max_length=5000, pattern=r"^[^\x00]+$")
