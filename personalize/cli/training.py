@@ -19,7 +19,7 @@ from personalize.errors import StoreError
 from personalize.orders import Orders
 from personalize.policy import Policy
 from personalize.store import Store
-from personalize.store.database import database_file
+from personalize.store.opening import database_file
 from personalize.times import DAY, MISSING, SECOND, to_micros, to_rfc3339
 
 QUIET_DAYS = 2

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from personalize.store.database import insert
+from personalize.store.driver import driver_of
 from personalize.store.layout import GUEST, adjustments, order_lines, orders
 from personalize.store.state import (
     Adjustment,
@@ -120,7 +120,9 @@ def _replace(
     if live:
         connection.execute(_DELETE_LINES, live)
     rows = {order_id: _order_row(one) for order_id, one in winners.items()}
-    insert(connection, orders, [row for order_id, row in rows.items() if order_id not in heads])
+    driver_of(connection).insert(
+        connection, orders, [row for order_id, row in rows.items() if order_id not in heads]
+    )
     names = ("at_order", *orders.columns.keys()[1:])
     old = [
         dict(zip(names, row, strict=True)) for order_id, row in rows.items() if order_id in heads
@@ -133,7 +135,7 @@ def _replace(
         for order_id, one in winners.items()
         for row in _line_rows(one.snapshot, waiting.get(order_id, ()))
     ]
-    insert(connection, order_lines, lines)
+    driver_of(connection).insert(connection, order_lines, lines)
 
 
 def adjust(connection: sa.Connection, adjustment: Adjustment) -> bool:
@@ -150,7 +152,7 @@ def adjust(connection: sa.Connection, adjustment: Adjustment) -> bool:
             {"at_order": adjustment.order_id, "at_adjustment": adjustment.adjustment_id},
         )
     row = (*adjustment[:2], *version, encode_lines(adjustment.lines))
-    insert(connection, adjustments, [row])
+    driver_of(connection).insert(connection, adjustments, [row])
     _recompute(connection, adjustment.order_id)
     return True
 

@@ -15,9 +15,11 @@ import pytest
 import sqlalchemy as sa
 
 from personalize.errors import StoreError
-from personalize.store import OrderSnapshot, SnapshotLine, Store, database
+from personalize.store import OrderSnapshot, Patience, SnapshotLine, Store
+from personalize.store.driver import Access
 
 COAT = SnapshotLine("coat", 1)
+SHORT = Patience(write_seconds=0.05)
 
 
 def url_of(path: Path) -> str:
@@ -138,13 +140,16 @@ def test_close_leaves_one_file(tmp_path: Path) -> None:
 
 def test_writes_are_durable(store: Store) -> None:
     """Every connection waits for the disk before a write is acknowledged."""
-    with store._database.read() as one, store._database.write() as other:
+    with (
+        store._database.transaction(Access.READ) as one,
+        store._database.transaction(Access.WRITE) as other,
+    ):
         for connection in (one, other):
             for pragma, expected in (
                 ("synchronous", 2),  # FULL
                 ("journal_mode", "wal"),
                 ("fullfsync", 1),
-                ("busy_timeout", 30_000),
+                ("busy_timeout", 10_000),
             ):
                 assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == expected
 
@@ -152,11 +157,11 @@ def test_writes_are_durable(store: Store) -> None:
 def test_readers_see_one_state(store: Store) -> None:
     """What is committed while a reader reads is not seen half by it."""
     count = sa.text("SELECT count(*) FROM orders")
-    with store._database.read() as connection:
+    with store._database.transaction(Access.READ) as connection:
         assert connection.scalar(count) == 0
         store.put_order(order("o"))
         assert connection.scalar(count) == 0
-    with store._database.read() as connection:
+    with store._database.transaction(Access.READ) as connection:
         assert connection.scalar(count) == 1
 
 
@@ -165,7 +170,7 @@ def test_failed_write_leaves_nothing(store: Store) -> None:
     store.put_order(order("o"))
 
     def fail() -> None:
-        with store._database.write() as connection:
+        with store._database.transaction(Access.WRITE) as connection:
             connection.exec_driver_sql("DELETE FROM orders")
             raise ZeroDivisionError
 
@@ -175,11 +180,10 @@ def test_failed_write_leaves_nothing(store: Store) -> None:
     assert store.put_order(order("o2"))
 
 
-def test_locked_for_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locked_for_too_long(tmp_path: Path) -> None:
     """When another process does not stop writing, that is what the error says."""
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
     path = tmp_path / "shop.db"
-    with Store.open(url_of(path)) as store, closing(sqlite3.connect(path)) as other:
+    with Store.open(url_of(path), patience=SHORT) as store, closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="database is locked; another process has been writ"):
             store.put_order(order("o"))
@@ -188,7 +192,10 @@ def test_locked_for_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_error_shows_no_customer(store: Store) -> None:
     """An error of the database is one line without what was to be stored."""
-    with pytest.raises(StoreError) as caught, store._database.write() as connection:
+    with (
+        pytest.raises(StoreError) as caught,
+        store._database.transaction(Access.WRITE) as connection,
+    ):
         connection.execute(
             sa.text("INSERT INTO orders (order_id, customer_id) VALUES (:o, :c)"),
             {"o": "o-17", "c": "jane@example.com"},
@@ -205,7 +212,7 @@ def test_id_that_is_no_text(store: Store) -> None:
 
 def test_error_of_the_fast_read(store: Store) -> None:
     """The read on the bare driver tells its errors in the same way."""
-    with store._database.write() as connection:
+    with store._database.transaction(Access.WRITE) as connection:
         connection.exec_driver_sql("DROP TABLE order_lines")
     with pytest.raises(StoreError, match=r"store sqlite:.* no such table: order_lines; "):
         store.customer_lines("c")
@@ -231,15 +238,14 @@ def test_opening_waits_for_others(tmp_path: Path) -> None:
         release.join()
 
 
-def test_opening_does_not_wait_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_does_not_wait_forever(tmp_path: Path) -> None:
     """A store that another process never lets go of is an error."""
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
     path = tmp_path / "shop.db"
     without_log(path)
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="database is locked"):
-            Store.open(url_of(path))
+            Store.open(url_of(path), patience=SHORT)
 
 
 WRITER = """

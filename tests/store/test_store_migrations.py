@@ -16,11 +16,12 @@ from sqlalchemy.schema import CreateTable
 
 from personalize.errors import StoreError
 from personalize.store import Store, database, layout, upgrade
+from personalize.store.driver import Access
 
 
 def test_migrations_make_the_tables(store: Store) -> None:
     """The migrations, run on an empty database, make exactly the tables that the code uses."""
-    with store._database.read() as connection:
+    with store._database.transaction(Access.READ) as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, layout.metadata) == []
         assert upgrade.revision(connection) == layout.HEAD
@@ -28,7 +29,7 @@ def test_migrations_make_the_tables(store: Store) -> None:
 
 def test_tables_are_clustered(store: Store) -> None:
     """The big tables are stored by their primary key: a customer's lines lie side by side."""
-    with store._database.read() as connection:
+    with store._database.transaction(Access.READ) as connection:
         sql = connection.scalars(
             sa.text("SELECT name FROM sqlite_master WHERE sql LIKE '%WITHOUT ROWID%'")
         )
@@ -48,7 +49,7 @@ def test_tables_are_clustered(store: Store) -> None:
 )
 def test_hot_reads_use_an_index(store: Store, query: str) -> None:
     """What every request asks is answered by one search, without sorting."""
-    with store._database.read() as connection:
+    with store._database.transaction(Access.READ) as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all()
     assert len(plan) == 1
     assert plan[0][-1].startswith("SEARCH")
@@ -90,7 +91,7 @@ def test_older_store_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(module, "HEAD", "0002")
     with Store.open(url, create=False) as store:
         assert store.scopes_of(secret) == {"decide"}
-        with store._database.read() as connection:
+        with store._database.transaction(Access.READ) as connection:
             assert upgrade.revision(connection) == "0002"
             assert connection.scalars(sa.text("SELECT note FROM api_keys")).all() == [None]
 
@@ -125,7 +126,7 @@ def test_upgrade_is_all_or_nothing(tmp_path: Path) -> None:
 
 def test_upgrade_twice_is_once(store: Store) -> None:
     """A process that comes second finds the work done."""
-    with store._database.write() as connection:
+    with store._database.transaction(Access.WRITE) as connection:
         upgrade.upgrade(connection)
         assert upgrade.revision(connection) == layout.HEAD
 
