@@ -69,8 +69,8 @@ class Driver(Protocol):
         """Wait until no other transaction has `what`; keep it until this one ends."""
         ...
 
-    def lock_orders(self, connection: sa.Connection, order_ids: Collection[str]) -> None:
-        """Keep orders, seen before or not, from all other writers until this transaction ends."""
+    def claim_orders(self, connection: sa.Connection, order_ids: Collection[str]) -> None:
+        """Make sure that every order has a row to lock, or that there is no need to."""
         ...
 
     def check_present(self) -> None:

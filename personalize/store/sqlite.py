@@ -117,7 +117,7 @@ class SQLite:
     def lock(self, connection: sa.Connection, what: str) -> None:
         """Do nothing: whoever writes is alone."""
 
-    def lock_orders(self, connection: sa.Connection, order_ids: Collection[str]) -> None:
+    def claim_orders(self, connection: sa.Connection, order_ids: Collection[str]) -> None:
         """Do nothing: whoever writes is alone."""
 
     def check_present(self) -> None:

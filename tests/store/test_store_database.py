@@ -104,16 +104,21 @@ def test_database_of_something_else(tmp_path: Path) -> None:
     [
         ("shop.db", "store: the URL cannot be read; write sqlite:///path/to/shop.db"),
         (
-            "postgresql://me:secret@host/shop",
-            r"store postgresql://me:\*\*\*@host/shop: only SQLite is supported; write sqlite:///",
+            "mysql://me:secret@host/shop",
+            r"store mysql://me:\*\*\*@host/shop: only SQLite and PostgreSQL are supported; write ",
         ),
+        (
+            "postgresql://me:secret@host/shop?schema=My-Shop",
+            r"schema is 'My-Shop'; allowed is one name of lower-case letters, digits and _",
+        ),
+        ("postgresql://me:secret@host/shop?schema=a&schema=b", r"schema is \('a', 'b'\); allowed"),
         ("sqlite://", "store sqlite://: a store is a plain file; write sqlite:///path"),
         ("sqlite:///:memory:", "a store is a plain file"),
         ("sqlite:///file:shop.db?mode=ro&uri=true", "a store is a plain file"),
     ],
 )
 def test_bad_url(url: str, message: str) -> None:
-    """A URL that names no plain file is refused, and no password is shown."""
+    """A URL that names neither a file nor a schema is refused, and no password is shown."""
     with pytest.raises(StoreError, match=message) as caught:
         Store.open(url)
     assert "secret" not in f"{caught.value} {caught.value.url}"
@@ -138,11 +143,11 @@ def test_close_leaves_one_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["shop.db"]
 
 
-def test_writes_are_durable(store: Store) -> None:
+def test_writes_are_durable(file_store: Store) -> None:
     """Every connection waits for the disk before a write is acknowledged."""
     with (
-        store._database.transaction(Access.READ) as one,
-        store._database.transaction(Access.WRITE) as other,
+        file_store._database.transaction(Access.READ) as one,
+        file_store._database.transaction(Access.WRITE) as other,
     ):
         for connection in (one, other):
             for pragma, expected in (
@@ -201,7 +206,9 @@ def test_error_shows_no_customer(store: Store) -> None:
             {"o": "o-17", "c": "jane@example.com"},
         )
     assert "jane" not in str(caught.value)
-    assert str(caught.value).endswith("updated_at; nothing was stored; try again")
+    assert "updated_at" in str(caught.value)
+    assert str(caught.value).endswith("; nothing was stored; try again")
+    assert "\n" not in str(caught.value)
 
 
 def test_id_that_is_no_text(store: Store) -> None:
@@ -210,12 +217,18 @@ def test_id_that_is_no_text(store: Store) -> None:
         store.customer_lines("\ud800")
 
 
-def test_error_of_the_fast_read(store: Store) -> None:
-    """The read on the bare driver tells its errors in the same way."""
+@pytest.mark.parametrize("name", ["file_store", "schema_store"])
+def test_error_of_the_fast_read(name: str, request: pytest.FixtureRequest) -> None:
+    """The reads on the bare driver tell their errors in the same way."""
+    store: Store = request.getfixturevalue(name)
     with store._database.transaction(Access.WRITE) as connection:
         connection.exec_driver_sql("DROP TABLE order_lines")
-    with pytest.raises(StoreError, match=r"store sqlite:.* no such table: order_lines; "):
-        store.customer_lines("c")
+    for read in (store.customer_lines, lambda each: store.lines_of_customers([each])):
+        with pytest.raises(
+            StoreError, match=r"store .*order_lines.*; nothing was stored"
+        ) as caught:
+            read("c")
+        assert str(caught.value).startswith(f"store {store.url}: ")
 
 
 def without_log(path: Path) -> None:
