@@ -6,9 +6,8 @@ then, so the few orders that have some are worked out anew.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,7 +27,9 @@ _FIELDS = (
     _columns.ordered_at,
     _columns.quantity,
     _columns.returned_quantity,
-    _columns.returned_at,
+    sa.func.coalesce(
+        _columns.returned_at, sa.literal_column(f"CAST('{MISSING}' AS BIGINT)", sa.BigInteger)
+    ),
     _columns.gift,
     _columns.order_id,
 )
@@ -62,11 +63,13 @@ def _joined_by_postgresql(element: _Joined, compiler: SQLCompiler, **more: Any) 
 _PRODUCTS_OF_ONE = sa.select(_Joined(_columns.product_id)).where(
     _columns.customer_id == sa.bindparam("customer_id")
 )
-_OF_MANY = (
-    sa.select(_columns.customer_id, *_FIELDS)
-    .where(_columns.customer_id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(_columns.customer_id, *_SORTED)
+_OF_EACH = sa.select(_columns.customer_id, *_FIELDS).order_by(_columns.customer_id, *_SORTED)
+_OF_SOME = _OF_EACH.where(_columns.customer_id.in_(sa.bindparam("ids", expanding=True)))
+_OF_MANY = _OF_EACH.where(
+    _columns.customer_id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.String)))
 )
+_line: Callable[[Sequence[Any]], OrderLine] = partial(tuple.__new__, OrderLine)
+"""Makes a row of `_FIELDS` a line; ``gift`` may be 0 or 1, which are False and True."""
 _ADJUSTED_SINCE = (
     sa.select(_columns.order_id)
     .distinct()
@@ -95,7 +98,22 @@ class CustomerLines:
 
     def __call__(self, customer_id: str) -> list[OrderLine]:
         """Return them sorted by time, order and product."""
-        return [] if customer_id == GUEST else _lines(self._rows(customer_id))
+        return [] if customer_id == GUEST else list(map(_line, self._rows(customer_id)))
+
+
+class LinesOfCustomers:
+    """The lines of many customers, read at once on the bare driver."""
+
+    def __init__(self, database: Database) -> None:
+        self._rows_of_each = database.query_each(_OF_ONE, _OF_MANY)
+
+    def __call__(self, customer_ids: Collection[str]) -> dict[str, list[OrderLine]]:
+        """Return the lines of each customer; an empty list for one without."""
+        found: dict[str, list[OrderLine]] = {customer_id: [] for customer_id in customer_ids}
+        asked = [each for each in found if each != GUEST]
+        for customer_id, rows in self._rows_of_each(asked):
+            found[customer_id] = list(map(_line, rows))
+        return found
 
 
 class CustomerProducts:
@@ -111,19 +129,19 @@ class CustomerProducts:
 
 
 def of_customers(
-    connection: sa.Connection, customer_ids: Collection[str], as_of: int | None = None
+    connection: sa.Connection, customer_ids: Collection[str], as_of: int
 ) -> dict[str, list[OrderLine]]:
     """Return the lines of each customer; an empty list for one without.
 
-    With `as_of` (microseconds UTC) only adjustments before it count.
+    Only adjustments before `as_of` (microseconds UTC) count.
     """
     found: dict[str, list[OrderLine]] = {customer_id: [] for customer_id in customer_ids}
     for some in batches((each for each in found if each != GUEST), _IDS_AT_ONCE):
-        returns = None if as_of is None else _returns(connection, some, as_of)
-        rows = connection.execute(_OF_MANY, {"ids": some})
-        for customer_id, theirs in groupby(rows, key=itemgetter(0)):
-            lines = _lines(row[1:] for row in theirs)
-            found[customer_id] = [_stood(line, returns) for line in lines] if returns else lines
+        returns = _returns(connection, some, as_of)
+        rows = connection.execute(_OF_SOME, {"ids": some})
+        for customer_id, *fields in rows:
+            line = _line(fields)
+            found[customer_id].append(_stood(line, returns) if returns else line)
     return found
 
 
@@ -156,19 +174,3 @@ def customers(connection: sa.Connection, after: str | None, limit: int) -> list[
     """Return the ids of customers with orders, sorted, from behind `after` on."""
     found = connection.scalars(_CUSTOMERS, {"after": after or GUEST, "limit": limit})
     return list(found)
-
-
-def _lines(rows: Iterable[Sequence[Any]]) -> list[OrderLine]:
-    """Return rows of `_FIELDS` as lines; the bare driver knows no booleans."""
-    return [
-        OrderLine(
-            product_id,
-            ordered_at,
-            quantity,
-            returned_quantity,
-            MISSING if returned_at is None else returned_at,
-            gift != 0,
-            order_id,
-        )
-        for product_id, ordered_at, quantity, returned_quantity, returned_at, gift, order_id in rows
-    ]

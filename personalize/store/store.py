@@ -15,9 +15,11 @@ from personalize.orders import Orders
 from personalize.policy import Policy
 from personalize.purchases import OrderLine
 from personalize.store import catalogue, keys, lines, orders, policies, transfer
-from personalize.store.database import Database, open_database
+from personalize.store.database import Database
 from personalize.store.keys import KeyRecord
+from personalize.store.opening import open_database
 from personalize.store.orders import Versioned
+from personalize.store.patience import Patience
 from personalize.store.state import (
     Adjustment,
     OrderSnapshot,
@@ -57,10 +59,17 @@ class Store:
         self._database = database
         self._customer_lines = lines.CustomerLines(database)
         self._products_of = lines.CustomerProducts(database)
+        self._lines_of_customers = lines.LinesOfCustomers(database)
         self._scopes_of = keys.ScopesOf(database)
 
     @classmethod
-    def open(cls, url: str = "sqlite:///shop.db", *, create: bool = True) -> Self:
+    def open(
+        cls,
+        url: str = "sqlite:///shop.db",
+        *,
+        create: bool = True,
+        patience: Patience | None = None,
+    ) -> Self:
         """Return the store at `url`, its tables made or brought up to date.
 
         Parameters
@@ -69,13 +78,15 @@ class Store:
             ``sqlite:///relative/path.db`` or ``sqlite:////absolute/path.db``.
         create : bool
             False: there must be a store already.
+        patience : Patience, optional
+            How long to wait for the database before saying that it does not answer.
 
         Raises
         ------
         StoreError
             If it cannot be opened, is no store of ours, or was written by a newer version.
         """
-        return cls(open_database(url, create=create))
+        return cls(open_database(url, create=create, patience=patience or Patience()))
 
     @property
     def url(self) -> str:
@@ -138,8 +149,7 @@ class Store:
         """
         canonical = [canonical_snapshot(each) for each in snapshots]
         versioned = [Versioned(each, snapshot_version(each)) for each in canonical]
-        with self._database.write() as connection:
-            return orders.put(connection, versioned)
+        return self._database.write(orders.put, versioned)
 
     def delete_order(self, order_id: str, updated_at: int) -> bool:
         """Delete an order as of `updated_at` (microseconds UTC); return whether it is deleted.
@@ -166,16 +176,14 @@ class Store:
             For an id, time or quantity that is not allowed.
         """
         canonical = canonical_adjustment(adjustment)
-        with self._database.write() as connection:
-            return orders.adjust(connection, canonical)
+        return self._database.write(orders.adjust, canonical)
 
     def order(self, order_id: str, as_of: int | None = None) -> StoredOrder | None:
         """Return an order as it stands, adjustments included; None if unknown or deleted.
 
         With `as_of` (microseconds UTC) only adjustments before it count, as in `customer_lines`.
         """
-        with self._database.read() as connection:
-            return orders.order(connection, order_id, as_of)
+        return self._database.read(orders.order, order_id, as_of)
 
     def customer_lines(self, customer_id: str, as_of: int | None = None) -> list[OrderLine]:
         """Return all lines of a customer, sorted by time, order and product: one indexed read.
@@ -205,13 +213,13 @@ class Store:
 
         With `as_of` (microseconds UTC) only adjustments before it count, as in `customer_lines`.
         """
-        with self._database.read() as connection:
-            return lines.of_customers(connection, customer_ids, as_of)
+        if as_of is None:
+            return self._lines_of_customers(customer_ids)
+        return self._database.read(lines.of_customers, customer_ids, as_of)
 
     def customers(self, after: str | None = None, limit: int = 1000) -> list[str]:
         """Return up to `limit` ids of customers with orders, sorted, from behind `after` on."""
-        with self._database.read() as connection:
-            return lines.customers(connection, after, limit)
+        return self._database.read(lines.customers, after, limit)
 
     def import_orders(self, given: Orders, *, progress: Progress | None = None) -> ImportReport:
         """Store every order of a table; the result is that of putting each.
@@ -228,8 +236,7 @@ class Store:
         """
         done = applied = 0
         for part in transfer.snapshots(given):
-            with self._database.write() as connection:
-                applied += sum(orders.put(connection, part))
+            applied += sum(self._database.load(orders.put, part))
             done += len(part)
             if progress is not None:
                 progress(done, given.n_orders)
@@ -237,8 +244,7 @@ class Store:
 
     def orders(self) -> Orders:
         """Return all orders as they stand, for training; deleted ones are absent."""
-        with self._database.read() as connection:
-            return transfer.read(connection)
+        return self._database.export(transfer.read)
 
     def put_products(self, products: Sequence[Product]) -> int:
         """Store products, each as a whole; return the catalogue's revision.
@@ -251,8 +257,7 @@ class Store:
             For an id or price that is not allowed; nothing is stored then.
         """
         canonical = catalogue.canonical_products(products)
-        with self._database.write() as connection:
-            return catalogue.put(connection, canonical)
+        return self._database.write(catalogue.put, canonical)
 
     def import_catalog(self, catalog: Catalog) -> int:
         """Store every product of a catalogue, as `put_products`; products it lacks stay."""
@@ -260,36 +265,30 @@ class Store:
 
     def product(self, product_id: str) -> Product | None:
         """Return one product, or None if it is unknown."""
-        with self._database.read() as connection:
-            return catalogue.product(connection, product_id)
+        return self._database.read(catalogue.product, product_id)
 
     def catalog(self) -> Catalog:
         """Return the catalogue as it stands."""
-        with self._database.read() as connection:
-            return catalogue.catalog(connection)
+        return self._database.export(catalogue.catalog)
 
     def catalog_revision(self) -> int:
         """Return the number of the catalogue's last change; 0 if it is empty."""
-        with self._database.read() as connection:
-            return catalogue.revision(connection)
+        return self._database.read(catalogue.revision)
 
     def products_changed_since(self, revision: int) -> tuple[int, list[Product]]:
         """Return the catalogue's revision and what changed after `revision`, sorted by id.
 
         A `revision` from the future (the store was put back to an older state) gets everything.
         """
-        with self._database.read() as connection:
-            return catalogue.changed_since(connection, revision)
+        return self._database.read(catalogue.changed_since, revision)
 
     def policy(self) -> tuple[int, Policy]:
         """Return the version of the policy in force, and the policy; version 0 is the empty one."""
-        with self._database.read() as connection:
-            return policies.newest(connection)
+        return self._database.read(policies.newest)
 
     def put_policy(self, policy: Policy, *, created_at: int | None = None) -> int:
         """Put a policy in force; return its version, that in force if it is the same."""
-        with self._database.write() as connection:
-            return policies.put(connection, policy, created_at)
+        return self._database.write(policies.put, policy, created_at)
 
     def create_key(self, name: str, scopes: Collection[str], *, created_at: int) -> str:
         """Return the secret of a new key; only its hash is stored, so it is shown this once.
@@ -307,18 +306,15 @@ class Store:
         InvalidConfigError
             For an empty name, no scope or an unknown one.
         """
-        with self._database.write() as connection:
-            return keys.create(connection, name, scopes, created_at)
+        return self._database.write(keys.create, name, scopes, created_at)
 
     def keys(self) -> list[KeyRecord]:
         """Return all keys without their secrets, revoked ones too, oldest first."""
-        with self._database.read() as connection:
-            return keys.records(connection)
+        return self._database.read(keys.records)
 
     def revoke_key(self, key_id: int) -> bool:
         """Make a key worthless at once; return whether there is such a key."""
-        with self._database.write() as connection:
-            return keys.revoke(connection, key_id)
+        return self._database.write(keys.revoke, key_id)
 
     def scopes_of(self, secret: str) -> frozenset[str] | None:
         """Return what a secret allows; None if it is unknown or revoked."""
