@@ -80,13 +80,15 @@ class Metrics:
             "personalize_orders", "Orders taken in by outcome", ["outcome"], registry=self._registry
         )
 
+        # Looking up labels takes longer than counting.
+        self._by_reason: dict[str, Counter] = {}
         self._of_answer: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request and how long it took."""
         key = (method, route, status)
         counted = self._of_answer.get(key)
-        if counted is None:  # looking up labels takes longer than counting
+        if counted is None:
             requests = self._requests.labels(method, route, str(status))
             counted = self._of_answer[key] = (requests, self._seconds.labels(route))
         counted[0].inc()
@@ -94,8 +96,17 @@ class Metrics:
 
     def decisions(self, rows: Sequence[pz.Decision]) -> None:
         """Count decisions."""
+        if len(rows) == 1:
+            self._of_reason(rows[0].reason).inc()
+            return
         for reason, n in Tally([row.reason for row in rows]).items():
-            self._decisions.labels(reason).inc(n)
+            self._of_reason(reason).inc(n)
+
+    def _of_reason(self, reason: str) -> Counter:
+        counted = self._by_reason.get(reason)
+        if counted is None:
+            counted = self._by_reason[reason] = self._decisions.labels(reason)
+        return counted
 
     def picks(self, rows: Iterable[pz.Pick]) -> None:
         """Count products shown."""
