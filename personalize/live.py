@@ -18,7 +18,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from personalize.catalog import Product
 from personalize.errors import ArtifactError, PersonalizeError, UnknownProductError
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 Row = TypeVar("Row")
 Clock = Callable[[], "Moment | int"]
 """Returns the present: a moment, or microseconds since 1970 UTC."""
+
+_ORDERED_AT: Final = itemgetter(OrderLine._fields.index("ordered_at"))
 
 REBUILD_ABOVE: Final = 10_000
 """So many changed products at once are quicker to compile anew than to lay over the old."""
@@ -425,7 +428,11 @@ class Personalizer:
 
     def _state(self, customer_id: str, before: int | None, moment: int) -> PurchaseState:
         """Return what one customer owns as a question of these times sees it."""
-        lines = self.store.customer_lines(customer_id, before)
+        lines: Sequence[Sequence[Any]] = (
+            self.store.rows_of(customer_id)
+            if before is None
+            else self.store.customer_lines(customer_id, before)
+        )
         return PurchaseState.from_lines(customer_id, lines, _horizon(lines, before, moment))
 
     def _times(self, as_of: Moment | int | None) -> tuple[int | None, int]:
@@ -464,11 +471,11 @@ def _micros(moment: Moment | int) -> int:
     return moment if isinstance(moment, int) else to_micros(moment)
 
 
-def _horizon(lines: Sequence[OrderLine], before: int | None, moment: int) -> int:
+def _horizon(lines: Sequence[Sequence[Any]], before: int | None, moment: int) -> int:
     """Return the first moment that is not seen any more."""
     if before is not None:
         return before
-    newest = max((line.ordered_at for line in lines), default=MISSING)
+    newest = max(map(_ORDERED_AT, lines), default=MISSING)
     return max(moment, newest + 1)
 
 

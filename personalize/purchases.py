@@ -7,7 +7,7 @@ of one moment are one occasion. Whether something owned is suppressed is decided
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -140,14 +140,14 @@ class PurchaseState:
 
     @classmethod
     def from_lines(
-        cls, customer_id: str, lines: Iterable[OrderLine], as_of: int | None = None
+        cls, customer_id: str, lines: Iterable[OrderLine | Sequence[Any]], as_of: int | None = None
     ) -> Self:
         """Return the state after these lines, in any order.
 
         Parameters
         ----------
         customer_id : str
-        lines : iterable of OrderLine
+        lines : iterable of OrderLine, or of rows of its fields
             All lines of this customer.
         as_of : int, microseconds UTC, optional
             Facts at or after it do not count; default: all facts count.

@@ -98,7 +98,11 @@ class CustomerLines:
 
     def __call__(self, customer_id: str) -> list[OrderLine]:
         """Return them sorted by time, order and product."""
-        return [] if customer_id == GUEST else list(map(_line, self._rows(customer_id)))
+        return list(map(_line, self.rows(customer_id)))
+
+    def rows(self, customer_id: str) -> Sequence[Sequence[Any]]:
+        """Return the same as plain rows of the fields of `OrderLine`."""
+        return [] if customer_id == GUEST else self._rows(customer_id)
 
 
 class LinesOfCustomers:

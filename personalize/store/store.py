@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from personalize.catalog import Catalog, Product
 from personalize.errors import StoreError
@@ -198,6 +198,10 @@ class Store:
         if as_of is None:
             return self._customer_lines(customer_id)
         return self.lines_of_customers([customer_id], as_of)[customer_id]
+
+    def rows_of(self, customer_id: str) -> Sequence[Sequence[Any]]:
+        """Return what `customer_lines` does as plain rows, for `PurchaseState.from_lines`."""
+        return self._customer_lines.rows(customer_id)
 
     def products_of(self, customer_id: str) -> set[str]:
         """Return the ids of all products that a customer ever ordered: one short indexed read.
