@@ -6,20 +6,20 @@ import logging
 import random
 import re
 import time
+from collections.abc import Iterable
 from typing import Any, Final, Self
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.headers import FIXED, current_request_id
 from service.metrics import Metrics
 from service.problems import log_failure, problem_of, respond
 
 log = logging.getLogger("personalize.access")
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_HEADERS: Final = ((b"x-content-type-options", b"nosniff"),)
-"""Of every answer, besides its request id."""
 _HEAD: Final = "personalize.head"
 _SAFE: Final = "%/!$&'()*+,;=:@~-._"
 _GONE: Final = 499
@@ -31,17 +31,17 @@ class Head:
 
     Parameters
     ----------
-    scope : ASGI scope
+    headers : pairs of name and value
     """
 
     __slots__ = ("authorization", "content_encoding", "content_type", "request_id")
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.authorization: bytes | None = None
         self.content_type: bytes | None = None
         self.content_encoding: bytes | None = None
         request_id = b""
-        for name, value in scope["headers"]:
+        for name, value in headers:
             if name == b"authorization":
                 if self.authorization is None:
                     self.authorization = value
@@ -61,12 +61,13 @@ class Head:
         """Return the head of a request, read once however many layers ask."""
         known = scope.get(_HEAD)
         if known is None:
-            known = scope[_HEAD] = cls(scope)
+            known = scope[_HEAD] = cls(scope["headers"])
+            current_request_id.set(known.request_id)
         return known
 
     def marks(self) -> list[tuple[bytes, bytes]]:
         """Return the headers that every answer to this request carries."""
-        return [(b"x-request-id", self.request_id.encode()), *_HEADERS]
+        return [(b"x-request-id", self.request_id.encode()), *FIXED]
 
 
 class Edge:
@@ -139,4 +140,11 @@ def _method(scope: Scope) -> str:
 
 def log_request(method: str, route: str, status: int, seconds: float, request_id: str) -> None:
     """Log one request that was answered."""
-    log.info("%s %s %d %.1f ms request=%s", method, route, status, seconds * 1e3, request_id)
+    told = {
+        "request_id": request_id,
+        "method": method,
+        "route": route,
+        "status": status,
+        "milliseconds": round(seconds * 1e3, 3),
+    }
+    log.info("%s %s %d", method, route, status, extra=told)

@@ -22,7 +22,7 @@ import personalize as pz
 from service import answers
 from service.edge import Head, log_request
 from service.problems import log_failure
-from service.schemas import ID_PATTERN, MAX_ID_LENGTH, CheckBody
+from service.schemas import BAD_ESCAPE, ID_PATTERN, MAX_ID_LENGTH, CheckBody
 from service.shop import Shop
 from service.together import Together
 
@@ -32,6 +32,7 @@ _MANY: Final = MANY.encode()
 _PREFIX: Final = b"/v1/customers/"
 _MIDDLE: Final = b"/suppressions/"
 _JSON: Final = frozenset({b"application/json", b"application/json; charset=utf-8"})
+_BAD_ESCAPE: Final = re.compile(BAD_ESCAPE.encode())
 _ID: Final = re.compile(ID_PATTERN)
 _FEW: Final = 200
 """Products of one question; a longer one is left to a thread, so that others need not wait."""
@@ -154,8 +155,12 @@ class Lean:
 
 def _decoded(segment: bytes) -> str | None:
     """Return the id that a segment of a path is, or None if it is not plainly one."""
+    if b"%" in segment:
+        if _BAD_ESCAPE.search(segment):
+            return None
+        segment = unquote_to_bytes(segment)
     try:
-        text = (unquote_to_bytes(segment) if b"%" in segment else segment).decode()
+        text = segment.decode()
     except UnicodeDecodeError:
         return None
     return text if len(text) <= MAX_ID_LENGTH and _ID.fullmatch(text) else None

@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from service.schemas.fields import (
+    BAD_ESCAPE,
     ID_PATTERN,
     MAX_BATCH_LINES,
     MAX_ID_LENGTH,
@@ -81,6 +82,7 @@ MODELS: Final[list[type[BaseModel]]] = [*all_below(Body), *all_below(Out)]
 """Every body that is read or written."""
 
 __all__ = [
+    "BAD_ESCAPE",
     "ID_PATTERN",
     "MAX_BATCH_LINES",
     "MAX_ID_LENGTH",
