@@ -31,7 +31,7 @@ MAX_PIPELINED: Final = 32
 """Requests that may wait behind the one that is being answered."""
 
 _LINGER_SECONDS: Final = 2.0
-_STOP_SECONDS: Final = 0.25
+_STOP_SECONDS: Final = 0.5
 
 
 _FRESH: Final = 0  # nothing has come yet

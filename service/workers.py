@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
+
+log = logging.getLogger("personalize.service")
 
 
 class Workers(Multiprocess):
@@ -14,6 +18,7 @@ class Workers(Multiprocess):
         before = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
         for pid in before - {process.pid for process in self.processes}:
+            log.error("worker %s died, another one takes its place", pid)
             mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
     def terminate_all(self) -> None:

@@ -60,6 +60,7 @@ async def ready(request: Request) -> Response:
         },
         401: problem(401),
         403: problem(403),
+        429: problem(429),
     },
 )
 async def metrics(request: Request) -> Response:

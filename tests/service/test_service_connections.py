@@ -427,6 +427,23 @@ def test_last_requests_of_a_stop_are_answered(wire: Wire, echo: Echo) -> None:
         sock.close()
 
 
+def test_stop_closes_what_idles(echo: Echo) -> None:
+    """Connections without a request are closed soon; one amid its head may finish."""
+    with listening(echo) as wire, wire.open() as silent, wire.open() as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\n")
+        until(lambda: len(wire.connections) == 2)
+        time.sleep(0.05)
+
+        def stop() -> None:
+            for connection in list(wire.state.connections):
+                connection.shutdown()
+
+        wire.call(stop)
+        assert rest_of(silent) == b""
+        slow.sendall(HOST + NEXT)
+        assert b"connection: close" in rest_of(slow)
+
+
 def test_stop_does_not_wait_for_the_refused(wire: Wire) -> None:
     """A connection whose last answer is written is closed at once by a stop."""
     with wire.open() as sock:
