@@ -284,8 +284,24 @@ class ModelsDirectory:
             )
         return self.folder / name
 
-    def use(self, version: str) -> None:
+    def manifest(self, version: str) -> Mapping[str, Any]:
+        """Return what a version says of itself; see `read_manifest`.
+
+        Raises
+        ------
+        ArtifactError
+            If there is no such version, or its manifest is damaged or of another format version.
+        """
+        return read_manifest(self.path(version))
+
+    def use(self, version: str, *, verified: bool = False) -> None:
         """Make a version the current one, atomically; its files are verified first.
+
+        Parameters
+        ----------
+        version : str
+        verified : bool
+            Whether the caller has just loaded it, so that its files need not be read again.
 
         Raises
         ------
@@ -293,7 +309,9 @@ class ModelsDirectory:
             If there is no such version, it is damaged, or the folder cannot be written; the
             pointer stays where it was.
         """
-        read_artifact(self.path(version))
+        folder = self.path(version)
+        if not verified:
+            read_artifact(folder)
         pointer = self.folder / f".{CURRENT}.{secrets.token_hex(4)}.tmp"
         try:
             pointer.write_text(version + "\n", encoding="utf-8")

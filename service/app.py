@@ -16,13 +16,13 @@ from service import problems, schemas
 from service.edge import Edge
 from service.metrics import Metrics
 from service.openapi import described
-from service.routes import health, orders, policy, products, recommendations, suppressions
+from service.routes import health, models, orders, policy, products, recommendations, suppressions
 from service.security import Gate
 from service.settings import Settings
 from service.shop import Shop
 from service.watch import ModelWatch
 
-_SUBJECTS = (orders, products, policy, suppressions, recommendations, health)
+_SUBJECTS = (orders, products, policy, models, suppressions, recommendations, health)
 _WRITERS = 8
 _DESCRIPTION = """\
 Orders come in, and every question is answered with them: what a customer must not be shown any

@@ -38,6 +38,8 @@ class ModelWatch:
         self._live = live
         self._seconds = seconds
         self._loaded: str | None = None
+        self._engine: pz.Engine | None = None
+        self._lock = threading.Lock()
         self._refused: str | None = None
         self._retry_at = 0.0
         self._is_failing = False
@@ -49,8 +51,38 @@ class ModelWatch:
         """The version that the pointer names and that could not be loaded."""
         return self._refused
 
+    @property
+    def directory(self) -> pz.ModelsDirectory:
+        """Where the versions are."""
+        return self._directory
+
     def look(self) -> None:
         """Serve what the pointer names, if that is new and sound."""
+        with self._lock:
+            self._look()
+
+    def switch(self, version: str) -> None:
+        """Load a version, serve it, and make it the current one for every process.
+
+        Raises
+        ------
+        ArtifactError
+            If there is no such version, it cannot be loaded, or the pointer cannot be written; what
+            answered before goes on.
+        StoreError
+            If the store cannot be reached; what answered before goes on.
+        """
+        with self._lock:
+            engine = pz.Engine.load(self._directory.path(version))
+            self._live.use(engine)
+            try:
+                self._directory.use(version, verified=True)
+            except pz.ArtifactError:
+                self._live.use(self._engine)
+                raise
+            self._serves(version, engine)
+
+    def _look(self) -> None:
         version = self._directory.current()
         if version is None or version == self._loaded:
             self._refused = None
@@ -58,14 +90,18 @@ class ModelWatch:
         if version == self._refused and time.monotonic() < self._retry_at:
             return
         try:
-            self._live.use(pz.Engine.load(self._directory.path(version)))
+            engine = pz.Engine.load(self._directory.path(version))
+            self._live.use(engine)
         except pz.ArtifactError as error:
             self._refused = version
             self._retry_at = time.monotonic() + RETRY_SECONDS
             goes_on = f"{self._loaded} goes on" if self._loaded else "there is none to go on with"
             log.error("model %s is refused, %s: %s", version, goes_on, error)
             return
-        self._loaded, self._refused = version, None
+        self._serves(version, engine)
+
+    def _serves(self, version: str, engine: pz.Engine) -> None:
+        self._loaded, self._engine, self._refused = version, engine, None
         log.info("model %s is served", version)
 
     def start(self) -> None:
