@@ -16,16 +16,17 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from personalize.errors import ArtifactError
 from personalize.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 FORMAT_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -43,12 +44,12 @@ class Contents:
         What was written, with ``format_version``, ``library_version`` and ``files``.
     arrays : mapping of str to ndarray
         Memory-mapped, read-only.
-    tables : mapping of str to DataFrame
+    tables : mapping of str to pyarrow Table
     """
 
     manifest: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
-    tables: Mapping[str, pd.DataFrame]
+    tables: Mapping[str, pa.Table]
 
 
 def _sha256(path: Path) -> str:
@@ -67,6 +68,9 @@ def _fsync(path: Path) -> None:
 def _write_parts(
     folder: Path, arrays: Mapping[str, NDArray[Any]], tables: Mapping[str, pd.DataFrame]
 ) -> dict[str, dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
     for name, table in tables.items():
@@ -195,6 +199,9 @@ def read_artifact(path: str | Path) -> Contents:
     ArtifactError
         If it is missing, damaged (says which file) or of another format version.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     folder = Path(path)
     if not folder.is_dir():
         raise ArtifactError(
@@ -203,7 +210,7 @@ def read_artifact(path: str | Path) -> Contents:
         )
     manifest = _read_manifest(folder)
     arrays: dict[str, NDArray[Any]] = {}
-    tables: dict[str, pd.DataFrame] = {}
+    tables: dict[str, pa.Table] = {}
     for name, facts in manifest["files"].items():
         file = folder / name
         try:
@@ -213,7 +220,8 @@ def read_artifact(path: str | Path) -> Contents:
                 mapped = np.load(file, mmap_mode="r", allow_pickle=False)
                 arrays[file.stem] = np.asarray(mapped)  # the plain class: slicing it is faster
             else:
-                tables[file.stem] = pq.read_table(file).to_pandas()
+                with pq.ParquetFile(file) as parquet:  # `read_table` would import pandas
+                    tables[file.stem] = parquet.read()
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             state = "is damaged" if file.is_file() else "is missing"
             raise ArtifactError(

@@ -10,27 +10,27 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from personalize.artifact import read_artifact, write_artifact
-from personalize.batch import COMPLEMENT_COLUMNS, Batch, pick_table
 from personalize.catalog import Catalog
-from personalize.columns import by_key, column, listed
 from personalize.config import EngineConfig
 from personalize.errors import ArtifactError, InvalidConfigError, InvalidOrdersError
-from personalize.explanation import explained
 from personalize.model import Model
-from personalize.orders import Orders
 from personalize.policy import Policy
 from personalize.purchases import PurchaseState
 from personalize.suppression import Decision
 from personalize.times import MISSING, Moment, to_micros, to_rfc3339
-from personalize.type_table import type_table
 from personalize.view import ABOUT_AN_ORDER, View, check_k, check_moment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from personalize.batch import Batch
+    from personalize.orders import Orders
 
 _KEPT_VIEWS = 4
 
@@ -191,6 +191,8 @@ class Engine:
             buyers, seen over expected by chance) with its 10% and 90% bounds ``lower`` and
             ``upper``, ``expected``, ``per_basket``, ``typical_gap_days`` (NaN: for good).
         """
+        from personalize.type_table import type_table
+
         return type_table(self.model)
 
     def view(self, policy: Policy | None = None, catalog: Catalog | None = None) -> View:
@@ -248,6 +250,9 @@ class Engine:
         InvalidConfigError
             If `k` is no list length or `baskets` lacks a column.
         """
+        from personalize.batch import COMPLEMENT_COLUMNS, pick_table
+        from personalize.columns import by_key, column
+
         check_k(k)
         view = self.view(policy, catalog)
         ids = column(baskets, "basket_id", "baskets")
@@ -308,6 +313,8 @@ class Engine:
         InvalidConfigError
             If `k`, `moment` or a table is not as described.
         """
+        from personalize.batch import Batch
+
         check_k(k)
         check_moment(moment)
         batch = Batch.of(self.view(policy, catalog), orders, _moment(orders, as_of))
@@ -351,6 +358,8 @@ class Engine:
             ``reason``, ``since``, ``until`` (NaT: for good), ``basis``,
             ``repurchase_probability`` of the target (NaN: never owned).
         """
+        from personalize.batch import Batch
+
         batch = Batch.of(self.view(policy, catalog), orders, _moment(orders, as_of))
         return batch.suppress(customers)
 
@@ -387,6 +396,8 @@ class Engine:
         InvalidConfigError
             If `pairs` lacks a column or an id.
         """
+        from personalize.batch import Batch
+
         batch = Batch.of(self.view(policy, catalog), orders, _moment(orders, as_of))
         return batch.check(pairs)
 
@@ -458,6 +469,8 @@ class Engine:
         UnknownProductError
             If nothing knows the product and the customer does not own it.
         """
+        from personalize.explanation import explained
+
         _check_asked(state, anchors, "anchors")
         view = self.view(policy, catalog)
         return explained(view, state, product_id, to_micros(as_of), anchors)
@@ -486,6 +499,8 @@ def _check_asked(state: object, product_ids: object, argument: str) -> None:
 
 def _moment(orders: Orders, as_of: Moment | None) -> int:
     """Return the moment a question is about; everything that takes orders passes here first."""
+    from personalize.orders import Orders
+
     if not isinstance(orders, Orders):
         raise InvalidOrdersError(
             f"orders: {type(orders).__name__} is no Orders; make one with read_orders or "
@@ -503,6 +518,8 @@ def _seeds(
     if anchors is None:
         is_about_an_order = moment in ABOUT_AN_ORDER
         return (lambda _, codes: batch.newest_orders(codes)) if is_about_an_order else None
+    from personalize.columns import by_key, column
+
     keys = column(anchors, "customer_id", "anchors")
     products = column(anchors, "product_id", "anchors")
     return lambda ids, _: [batch.view.numbers(each) for each in by_key(keys, products, ids)]
@@ -512,6 +529,10 @@ def _excluded(
     exclude: Collection[str] | pd.DataFrame | None,
 ) -> Callable[[list[str]], Sequence[Collection[str]]] | Collection[str]:
     """Return what nobody must be shown, or what says so of each customer."""
+    import pandas as pd
+
+    from personalize.columns import by_key, column, listed
+
     if not isinstance(exclude, pd.DataFrame):
         return () if exclude is None else frozenset(listed(exclude, "product_id", "exclude"))
     keys = column(exclude, "customer_id", "exclude")

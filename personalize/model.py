@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from personalize.artifact import Contents
@@ -21,7 +20,6 @@ from personalize.config import EngineConfig
 from personalize.demand import Demand
 from personalize.interactions import Interactions, kept_lines, number_products, product_nums
 from personalize.likeness import Likeness
-from personalize.orders import Orders
 from personalize.products import ProductSpace
 from personalize.purchases import Occasion, Purchases
 from personalize.repurchase import (
@@ -36,6 +34,11 @@ from personalize.repurchase import (
 from personalize.sorting import distinct
 from personalize.substitutes import Substitutes, fit_substitutes
 from personalize.suppression import SCOPES, LevelModel
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from personalize.orders import Orders
 
 _LEVELS: Final = SCOPES
 _TYPES: Final = "types_"
@@ -121,6 +124,8 @@ class Model:
 
     def refreshed(self, orders: Orders, as_of: int) -> Model:
         """Return the model with the demand of orders that are already cut at `as_of`."""
+        import pyarrow as pa
+
         ids = pa.array(self.space.ids, pa.large_string())
         demand = Demand.fit(*kept_lines(orders, ids), len(ids), self.config, as_of)
         levels = _levels(orders, self.space, ids)
@@ -156,7 +161,7 @@ class Model:
             for name, array in arrays.items()
             if name.startswith(_TYPES)
         }
-        catalog = Catalog(contents.tables["products"])
+        catalog = Catalog.from_table(contents.tables["products"])
         n_types = int(manifest["counts"]["product_types"])
         first, second, third = (
             LevelModel(
@@ -189,6 +194,8 @@ def _every_product(numbered: pa.Array, catalog: Catalog) -> Catalog:
 
 def _type_baskets(baskets: Interactions, space: ProductSpace) -> Interactions:
     """Return the same baskets, holding product types in place of products."""
+    import pyarrow as pa
+
     order = np.repeat(np.arange(baskets.n_baskets), np.diff(baskets.basket_indptr))
     kind = space.array("type")[baskets.basket_products]
     n_types = max(len(space.types), 1)

@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from personalize.store.keys import SCOPES, KeyRecord
 from personalize.store.state import (
     Adjustment,
@@ -20,7 +22,9 @@ from personalize.store.state import (
     StoredOrder,
 )
 from personalize.store.store import Store
-from personalize.store.transfer import ImportReport
+
+if TYPE_CHECKING:
+    from personalize.store.transfer import ImportReport
 
 __all__ = [
     "SCOPES",
@@ -33,3 +37,12 @@ __all__ = [
     "StoredLine",
     "StoredOrder",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what only an import needs, loaded when it is asked for."""
+    if name == "ImportReport":
+        from personalize.store.transfer import ImportReport
+
+        return ImportReport
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

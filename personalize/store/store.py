@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from personalize.catalog import Catalog, Product
 from personalize.errors import StoreError
-from personalize.orders import Orders
 from personalize.policy import Policy
 from personalize.purchases import OrderLine
-from personalize.store import catalogue, keys, lines, orders, policies, transfer
+from personalize.store import catalogue, keys, lines, orders, policies
 from personalize.store.database import Database, open_database
 from personalize.store.keys import KeyRecord
 from personalize.store.orders import Versioned
@@ -27,7 +26,10 @@ from personalize.store.state import (
     snapshot_version,
     tombstone,
 )
-from personalize.store.transfer import ImportReport, Progress
+
+if TYPE_CHECKING:
+    from personalize.orders import Orders
+    from personalize.store.transfer import ImportReport, Progress
 
 
 class Store:
@@ -213,6 +215,8 @@ class Store:
         progress : callable of (done, total), optional
             Called after every part, in orders.
         """
+        from personalize.store import transfer
+
         done = applied = 0
         for part in transfer.snapshots(given):
             with self._database.write() as connection:
@@ -220,10 +224,12 @@ class Store:
             done += len(part)
             if progress is not None:
                 progress(done, given.n_orders)
-        return ImportReport(done, given.n_lines, applied, done - applied)
+        return transfer.ImportReport(done, given.n_lines, applied, done - applied)
 
     def orders(self) -> Orders:
         """Return all orders as they stand, for training; deleted ones are absent."""
+        from personalize.store import transfer
+
         with self._database.read() as connection:
             return transfer.read(connection)
 
