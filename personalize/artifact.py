@@ -13,7 +13,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 FORMAT_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 CURRENT: Final = "current"
+_REFRESHED: Final = ".refreshed"
+"""Folder of refreshes: a folder per version that was refreshed, in it one per refresh."""
 _REMEDY = "train again, or switch to another version with `personalize models use`"
 
 
@@ -241,6 +244,11 @@ def read_manifest(path: str | Path) -> Mapping[str, Any]:
     return _read_manifest(Path(path))
 
 
+def base_of(path: str | Path, manifest: Mapping[str, Any]) -> Path:
+    """Return the folder of the version that a refresh, at `path`, refreshes."""
+    return Path(path).resolve().parent.parent.parent / str(manifest["refreshes"])
+
+
 class ModelsDirectory:
     """A folder of artifact versions and a pointer to the current one.
 
@@ -279,6 +287,10 @@ class ModelsDirectory:
             If there is no such version, with those that exist, or no current one.
         """
         name = self.current() if version is None else version
+        if name is not None and "+" in name and name not in self.versions():
+            for base in self.versions():
+                if name in self.refreshes(base):
+                    return self.refresh_path(base, name)
         if name is None:
             raise ArtifactError(
                 f"models {self.folder}: no current version; run `personalize train`, or "
@@ -334,6 +346,51 @@ class ModelsDirectory:
             ) from error
         finally:
             pointer.unlink(missing_ok=True)
+
+    def refreshes(self, version: str) -> list[str]:
+        """Return the refreshes of a version's demand that are kept, oldest first."""
+        folder = self.folder / _REFRESHED / version
+        if not folder.is_dir():
+            return []
+        return sorted(
+            entry.name
+            for entry in folder.iterdir()
+            if not entry.name.startswith(".") and (entry / MANIFEST).is_file()
+        )
+
+    def refresh_path(self, version: str, name: str) -> Path:
+        """Return the folder of one refresh of a version; beside the versions and not among them."""
+        return self.folder / _REFRESHED / version / name
+
+    def keep_refreshes(self, version: str, keep: int = 2) -> None:
+        """Remove all but the newest `keep` refreshes of a version, and those of versions gone.
+
+        A process that serves one has read it already.
+        """
+        for name in self.refreshes(version)[:-keep]:
+            shutil.rmtree(self.refresh_path(version, name), ignore_errors=True)
+        known = self.versions()
+        for entry in (self.folder / _REFRESHED).glob("*"):
+            if entry.name not in known:
+                shutil.rmtree(entry, ignore_errors=True)
+
+    @contextmanager
+    def locked(self, purpose: str) -> Iterator[bool]:
+        """Yield whether this process alone holds the lock of that name, until the block ends.
+
+        The lock is the kernel's, on a file of the folder: it is gone with the process, however
+        that ends.
+        """
+        import fcntl
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f".{purpose}.lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
 
     def new_version(self, moment: dt.datetime) -> str:
         """Return a free version name for an artifact written at `moment`."""

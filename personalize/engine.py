@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize.artifact import read_artifact, write_artifact
+from personalize.artifact import base_of, read_artifact, write_artifact
 from personalize.catalog import Catalog
 from personalize.config import EngineConfig
 from personalize.errors import ArtifactError, InvalidConfigError, InvalidOrdersError
@@ -48,6 +48,8 @@ class Engine:
 
     model: Model
     model_version: str
+    digest: str | None = None
+    """Checksum of the artifact it was loaded from; None for one that was just fitted."""
     _views: list[tuple[Policy | None, Catalog | None, View]] = field(
         default_factory=list, repr=False
     )
@@ -112,14 +114,15 @@ class Engine:
             If the folder is missing, damaged, or from a newer version.
         """
         contents = read_artifact(path)
+        if "refreshes" in contents.manifest:
+            base = base_of(path, contents.manifest)
+            return cls.load(base).with_demand(path)
         try:
             model = Model.from_contents(contents)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise ArtifactError(
-                f"artifact {path}: what the manifest promises is not there ({error}); train again",
-                path=path,
-            ) from error
-        return cls(model, str(contents.manifest.get("model_version") or Path(path).resolve().name))
+            raise _broken_promise(path, error) from error
+        version = str(contents.manifest.get("model_version") or Path(path).resolve().name)
+        return cls(model, version, contents.manifest["sha256"])
 
     def save(self, path: str | Path) -> None:
         """Write the engine as an artifact folder, all or nothing.
@@ -141,20 +144,107 @@ class Engine:
             manifest["model_version"] = self.model_version
         write_artifact(path, manifest, model.arrays(), {"products": model.catalog.frame})
 
-    def refreshed(self, orders: Orders, as_of: Moment | None = None) -> Engine:
+    def refreshed(
+        self, orders: Orders, as_of: Moment | None = None, *, recent: bool = False
+    ) -> Engine:
         """Return a new engine with the demand of today, nothing else learned again.
 
         Parameters
         ----------
         orders : Orders
-            All orders; those before `as_of` count.
+            All orders, or with `recent` those from `demand_since` on; those before `as_of` count.
         as_of : moment, optional
             Default: just after the newest order.
+        recent : bool
+            What was sold before is then taken from the artifact. The outcome is that of all
+            orders, but for what has changed in older ones since the training.
+
+        Raises
+        ------
+        ArtifactError
+            With `recent`, if the artifact is of an earlier release, which kept no past sales.
+        InvalidConfigError
+            With `recent`, if `as_of` lies before the moment learned up to.
         """
         moment = _moment(orders, as_of)
-        model = self.model.refreshed(orders.before(moment), moment)
+        past = None
+        if recent:
+            self._check_recent(moment)
+            past = self.model.past
+        model = self.model.refreshed(orders.before(moment), moment, past)
         version = self.model_version.partition("+")[0]
-        return Engine(model, f"{version}+{to_rfc3339(moment).replace(':', '-')}")
+        return Engine(model, f"{version}+{to_rfc3339(moment).replace(':', '-')}", self.digest)
+
+    def _check_recent(self, moment: int) -> None:
+        past = self.model.past
+        if past is None:
+            raise ArtifactError(
+                f"model {self.model_version}: it was trained by an earlier release and holds no "
+                "past sales to refresh demand with; train again"
+            )
+        if moment < past.as_of:
+            raise InvalidConfigError(
+                f"as_of: {to_rfc3339(moment)} lies before {to_rfc3339(past.as_of)}, up to which "
+                f"model {self.model_version} was trained; give a later moment",
+                field="as_of",
+            )
+
+    @property
+    def demand_since(self) -> int | None:
+        """The first moment whose orders a refresh needs; None: all of them are needed."""
+        return None if self.model.past is None else self.model.past.since
+
+    def save_demand(self, path: str | Path, base: str) -> None:
+        """Write what a refresh changed, a few arrays, as an artifact of its own.
+
+        Parameters
+        ----------
+        path : path
+            The folder, as `ModelsDirectory.refresh_path` says.
+        base : str
+            The version that was refreshed, which this artifact needs beside it.
+
+        Raises
+        ------
+        ArtifactError
+            If it cannot be written, or the refreshed engine was never saved.
+        """
+        if self.digest is None:
+            raise ArtifactError(
+                f"model {self.model_version}: it was refreshed from an engine that is not saved; "
+                "save that one, load it, and refresh it"
+            )
+        model = self.model
+        manifest = {
+            "refreshes": base,
+            "refreshes_sha256": self.digest,
+            "as_of": to_rfc3339(model.as_of),
+            "as_of_micros": model.as_of,
+            "model_version": self.model_version,
+        }
+        write_artifact(path, manifest, model.demand_arrays(), {})
+
+    def with_demand(self, path: str | Path) -> Self:
+        """Return this engine with the demand that `save_demand` wrote; all else is shared.
+
+        Raises
+        ------
+        ArtifactError
+            If it is missing or damaged, or was made from another engine than this one.
+        """
+        contents = read_artifact(path)
+        manifest = contents.manifest
+        if self.digest is None or manifest.get("refreshes_sha256") != self.digest:
+            raise ArtifactError(
+                f"artifact {path}: it does not refresh model {self.model_version}, or another "
+                "model of that name; refresh this one with `personalize refresh-demand`",
+                path=path,
+            )
+        try:
+            model = self.model.with_demand(contents.arrays, int(manifest["as_of_micros"]))
+            return type(self)(model, str(manifest["model_version"]), self.digest)
+        except (LookupError, TypeError, ValueError) as error:
+            raise _broken_promise(path, error) from error
 
     @property
     def as_of(self) -> int:
@@ -474,6 +564,13 @@ class Engine:
         _check_asked(state, anchors, "anchors")
         view = self.view(policy, catalog)
         return explained(view, state, product_id, to_micros(as_of), anchors)
+
+
+def _broken_promise(path: str | Path, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"artifact {path}: what the manifest promises is not there ({error}); train again",
+        path=path,
+    )
 
 
 def _check_kind(given: object, kind: type, argument: str, makers: str) -> None:

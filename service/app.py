@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 import personalize as pz
 from service import problems, schemas
+from service.demand import DemandRefresh
 from service.edge import Edge
 from service.metrics import Metrics
 from service.openapi import described
@@ -47,13 +48,16 @@ def create_app(settings: Settings | None = None, *, clock: pz.Clock = pz.system_
     """
     settings = settings or Settings()
     shop = _open(settings, clock)
+    refresh = DemandRefresh(settings, shop.watch.directory, shop.live, shop.metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         shop.watch.start()
+        refresh.start()
         try:
             yield
         finally:
+            refresh.stop()
             shop.watch.stop()
             shop.store.close()
 

@@ -226,12 +226,15 @@ class Store:
                 progress(done, given.n_orders)
         return transfer.ImportReport(done, given.n_lines, applied, done - applied)
 
-    def orders(self) -> Orders:
-        """Return all orders as they stand, for training; deleted ones are absent."""
+    def orders(self, since: int | None = None) -> Orders:
+        """Return all orders as they stand, for training; deleted ones are absent.
+
+        With `since` (microseconds UTC) only those that were ordered then or later.
+        """
         from personalize.store import transfer
 
         with self._database.read() as connection:
-            return transfer.read(connection)
+            return transfer.read(connection, since)
 
     def put_products(self, products: Sequence[Product]) -> int:
         """Store products, each as a whole; return the catalogue's revision.
