@@ -249,6 +249,29 @@ def base_of(path: str | Path, manifest: Mapping[str, Any]) -> Path:
     return Path(path).resolve().parent.parent.parent / str(manifest["refreshes"])
 
 
+class Hold:
+    """A mark on a version, seen by every process: as long as it is there, nobody prunes it.
+
+    The kernel keeps it, so that it is gone with the process, however that ends.
+    """
+
+    def __init__(self, manifest: Path) -> None:
+        import fcntl
+
+        self._handle: int | None = None
+        self._handle = os.open(manifest, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(self._handle, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        """Take the mark away; doing it twice does no harm."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class ModelsDirectory:
     """A folder of artifact versions and a pointer to the current one.
 
@@ -346,6 +369,55 @@ class ModelsDirectory:
             ) from error
         finally:
             pointer.unlink(missing_ok=True)
+
+    def hold(self, version: str) -> Hold:
+        """Return a mark that keeps `prune` from removing a version until it is closed.
+
+        Raises
+        ------
+        ArtifactError
+            If there is no such version.
+        """
+        manifest = self.path(version) / MANIFEST
+        try:
+            return Hold(manifest)
+        except OSError as error:
+            raise ArtifactError(
+                f"artifact {manifest.parent}: {MANIFEST} is missing or unreadable; {_REMEDY}",
+                path=manifest,
+            ) from error
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove old versions and return their names, oldest first.
+
+        The newest `keep` by the time they were written stay, and so do the current one and every
+        one that a process holds.
+
+        Parameters
+        ----------
+        keep : int, > 0
+        """
+        import fcntl
+
+        def written(version: str) -> tuple[int, str]:
+            return (self.folder / version / MANIFEST).stat().st_mtime_ns, version
+
+        gone = []
+        for version in sorted(self.versions(), key=written)[:-keep]:
+            folder = self.folder / version
+            with (folder / MANIFEST).open("rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                if version == self.current():
+                    continue
+                aside = folder.with_name(f".{version}.{secrets.token_hex(4)}.tmp")
+                folder.rename(aside)  # at once: a version is whole or not there
+                shutil.rmtree(aside, ignore_errors=True)
+            gone.append(version)
+            shutil.rmtree(self.folder / _REFRESHED / version, ignore_errors=True)
+        return gone
 
     def refreshes(self, version: str) -> list[str]:
         """Return the refreshes of a version's demand that are kept, oldest first."""

@@ -11,13 +11,20 @@ import logging
 import threading
 import time
 import traceback
-from typing import Final
+from typing import Final, Protocol
 
 import personalize as pz
 
 log = logging.getLogger("personalize.service")
 
 RETRY_SECONDS: Final = 30.0
+
+
+class Closes(Protocol):
+    """What is given back when it is closed."""
+
+    def close(self) -> None:
+        """Give it back."""
 
 
 class ModelWatch:
@@ -40,6 +47,7 @@ class ModelWatch:
         self._loaded: str | None = None
         self._engine: pz.Engine | None = None
         self._base: tuple[str, pz.Engine] | None = None
+        self._hold: Closes | None = None
         self._lock = threading.Lock()
         self._refused: str | None = None
         self._retry_at = 0.0
@@ -74,7 +82,7 @@ class ModelWatch:
             If the store cannot be reached; what answered before goes on.
         """
         with self._lock:
-            base = pz.Engine.load(self._directory.path(version))
+            hold, base = self._load(version)
             name, engine = self._refreshed(base, version)
             self._live.use(engine)
             try:
@@ -82,7 +90,7 @@ class ModelWatch:
             except pz.ArtifactError:
                 self._live.use(self._engine)
                 raise
-            self._serves(version, base, name, engine)
+            self._serves(version, base, name, engine, hold)
 
     def _look(self) -> None:
         version = self._directory.current()
@@ -94,7 +102,9 @@ class ModelWatch:
             return
         is_known = self._base is not None and self._base[0] == version
         try:
-            base = self._base[1] if self._base is not None and is_known else self._load(version)
+            hold, base = None, self._base[1] if self._base is not None else None
+            if base is None or not is_known:
+                hold, base = self._load(version)
         except pz.ArtifactError as error:
             goes_on = f"{self._loaded} goes on" if self._loaded else "there is none to go on with"
             log.error("model %s is refused, %s: %s", version, goes_on, error)
@@ -104,10 +114,16 @@ class ModelWatch:
         if name == version and is_known and newest != version:
             return  # what was served of this version goes on
         self._live.use(engine)
-        self._serves(version, base, name, engine)
+        self._serves(version, base, name, engine, hold)
 
-    def _load(self, version: str) -> pz.Engine:
-        return pz.Engine.load(self._directory.path(version))
+    def _load(self, version: str) -> tuple[Closes, pz.Engine]:
+        """Return a version, held first: nobody removes it while it is read and served."""
+        hold = self._directory.hold(version)
+        try:
+            return hold, pz.Engine.load(self._directory.path(version))
+        except pz.ArtifactError:
+            hold.close()
+            raise
 
     def _newest(self, version: str) -> str:
         """Return the newest refresh of a version, or itself."""
@@ -129,8 +145,13 @@ class ModelWatch:
         self._refused = name
         self._retry_at = time.monotonic() + RETRY_SECONDS
 
-    def _serves(self, version: str, base: pz.Engine, name: str, engine: pz.Engine) -> None:
+    def _serves(
+        self, version: str, base: pz.Engine, name: str, engine: pz.Engine, hold: Closes | None
+    ) -> None:
         self._base, self._engine, self._loaded = (version, base), engine, name
+        if hold is not None:
+            self._release()
+            self._hold = hold
         if name == self._newest(version):
             self._refused = None
         log.info("model %s is served", name)
@@ -145,6 +166,12 @@ class ModelWatch:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        self._release()
+
+    def _release(self) -> None:
+        if self._hold is not None:
+            self._hold.close()
+            self._hold = None
 
     def _run(self) -> None:
         while not self._stop.wait(self._seconds):

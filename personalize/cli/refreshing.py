@@ -46,7 +46,7 @@ def refresh_demand(
         engine = Engine.load(base)
         with Store.open(store, create=False) as opened:
             recent = opened.orders(engine.demand_since).before(moment)
-        _check_is_busy(recent, moment, store)
+            _check_is_busy(recent, moment, opened.url)
         today = engine.refreshed(recent, to_datetime(moment), recent=True)
         if today.model_version not in directory.refreshes(version):
             today.save_demand(directory.refresh_path(version, today.model_version), version)
@@ -57,14 +57,14 @@ def refresh_demand(
     )
 
 
-def _check_is_busy(recent: Orders, moment: int, store: str) -> None:
+def _check_is_busy(recent: Orders, moment: int, url: str) -> None:
     """Refuse to take a store that orders do not come into for a shop that sells nothing."""
     if recent.newest != MISSING and moment - recent.newest <= QUIET_DAYS * DAY:
         return
     newest = "" if recent.newest == MISSING else f" (the newest: {to_rfc3339(recent.newest)})"
     raise StoreError(
-        f"store {store}: no order of the last {QUIET_DAYS} days before {to_rfc3339(moment)}"
+        f"store {url}: no order of the last {QUIET_DAYS} days before {to_rfc3339(moment)}"
         f"{newest}, so what is wanted now cannot be told and stays as it was; bring orders in as "
         "they happen, or give --as-of",
-        url=store,
+        url=url,
     )

@@ -159,3 +159,20 @@ def test_only_admins_may(start: Start, settings: Settings) -> None:
         assert client.get("/v1/models/current").status_code == expected
         answer = client.put("/v1/models/current", {"version": "v2"})
         assert answer.status_code == expected
+
+
+def test_what_is_served_is_not_pruned(start: Start, settings: Settings, folder: Path) -> None:
+    """A worker holds what it serves, through switches, and lets go of it when it stops."""
+    directory = pz.ModelsDirectory(folder)
+    shutil.copytree(folder / "v2", folder / "v3")
+    client = start(settings)
+    directory.use("v3")
+    until(lambda: client.get("/health/ready").json()["model_version"] == "v3")
+    directory.use("v1")
+    until(lambda: client.get("/health/ready").json()["model_version"] == "v1")
+    (folder / "current").write_text("v9\n")  # it refuses that, and v1 goes on
+    until(lambda: client.shop.watch.refused == "v9")
+    assert directory.prune(1) == ["v2"]
+    assert directory.versions() == ["v1", "v3"]
+    client.shop.watch.stop()
+    assert directory.prune(1) == ["v1"]
