@@ -104,7 +104,7 @@ class Catalog:
     def from_table(cls, table: pa.Table) -> Self:
         """Return the catalogue of a pyarrow table that was a catalogue's frame."""
         columns = (table[name].to_pylist() for name in Product._fields)
-        return cls._of_rows([_with_nulls(Product(*row)) for row in zip(*columns, strict=True)])
+        return cls._of_rows(list(map(Product, *columns)))
 
     @classmethod
     def empty(cls) -> Self:
@@ -166,6 +166,9 @@ class Catalog:
 def _with_nulls(product: Product) -> Product:
     """Return a product whose price is a number or unknown, and whose flag is one."""
     price = product.price
+    is_number = price is None or (type(price) is float and price == price)
+    if is_number and type(product.sensitive) is bool:
+        return product
     return product._replace(
         price=None if price is None or price != price else float(price),
         sensitive=bool(product.sensitive),
@@ -173,9 +176,9 @@ def _with_nulls(product: Product) -> Product:
 
 
 def _in_one_spelling(product: Product) -> Product:
-    if product.product_type is None:
-        return product
-    return product._replace(product_type=normalise_type(product.product_type) or None)
+    path = product.product_type
+    spelt = path and (normalise_type(path) or None)
+    return product if spelt == path else product._replace(product_type=spelt)
 
 
 def read_catalog(

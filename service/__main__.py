@@ -22,7 +22,7 @@ import uvicorn
 from pydantic import ValidationError
 
 import personalize as pz
-from service.app import create_app, log_as
+from service.app import create_app, log_as, settle
 from service.settings import Settings
 
 _BACKLOG = 2048
@@ -180,7 +180,9 @@ def _config(settings: Settings, app: object, **more: object) -> uvicorn.Config:
 
 
 def _serve_alone(settings: Settings, sock: socket.socket, announce: Callable[[], None]) -> int:
-    server = _Server(_config(settings, create_app(settings)), announce)
+    app = create_app(settings)
+    settle()
+    server = _Server(_config(settings, app), announce)
     # uvicorn raises the signal that stopped it once more; a stop in good order is no failure
     before = {one: signal.signal(one, _ignore) for one in (signal.SIGINT, signal.SIGTERM)}
     try:

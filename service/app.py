@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -101,6 +102,16 @@ def from_environment() -> FastAPI:
     settings = Settings()
     log_as(settings)
     return create_app(settings)
+
+
+def settle() -> None:
+    """Leave all that is there by now, modules and model, out of later garbage collections.
+
+    A collection holds up every request: a full one takes as long as there are objects to visit, and
+    loading a model sets several off.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def log_as(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 import personalize as pz
-from service.app import from_environment
+from service.app import from_environment, settle
 
 log = logging.getLogger("personalize.service")
 
@@ -25,10 +25,12 @@ ATTEMPTS: Final = 3
 def application() -> FastAPI:
     """Return the application of a worker; an error that ends it is one line."""
     try:
-        return from_environment()
+        app = from_environment()
     except pz.PersonalizeError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error
+    settle()
+    return app
 
 
 class Workers(Multiprocess):
