@@ -55,7 +55,7 @@ def prepared(
     lines: int, customers: int, products: int, folder: Path
 ) -> tuple[Path, str, list[str]]:
     """Return models, the URL of a store with the catalogue, and some product ids; made once."""
-    shop = made_up(lines, customers, products)
+    shop = made_up(lines, customers, products, folder.parent / SHOPS.name)
     own = folder / shop.orders.parent.name
     models, store = own / "models", own / "shop.db"
     catalogue = shop.options[1]
