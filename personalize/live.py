@@ -13,15 +13,18 @@ over at most once a second and replaced as a whole; an answer names the model of
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from personalize.catalog import Product
 from personalize.errors import ArtifactError, PersonalizeError, UnknownProductError
 from personalize.purchases import OrderLine, PurchaseState
+from personalize.suppression import unowned
 from personalize.times import MISSING, Moment, to_micros
 from personalize.view import View
 
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 Row = TypeVar("Row")
 Clock = Callable[[], "Moment | int"]
 """Returns the present: a moment, or microseconds since 1970 UTC."""
+
+_ORDERED_AT: Final = itemgetter(OrderLine._fields.index("ordered_at"))
 
 REBUILD_ABOVE: Final = 10_000
 """So many changed products at once are quicker to compile anew than to lay over the old."""
@@ -116,8 +121,9 @@ class Personalizer:
         Without one every question raises `ArtifactError`, until `use`.
     clock : callable, optional
         Returns the present; default: the machine's clock.
-    refresh_seconds : float
-        How long a view may answer before the store is asked for changes.
+    refresh_seconds : float, optional
+        How long a view may answer before a question asks the store for changes; None: no
+        question does, whoever calls `refresh` does.
 
     Raises
     ------
@@ -131,11 +137,11 @@ class Personalizer:
         engine: Engine | None = None,
         *,
         clock: Clock = system_clock,
-        refresh_seconds: float = 1.0,
+        refresh_seconds: float | None = 1.0,
     ) -> None:
         self.store = store
         self._clock = clock
-        self._refresh_seconds = refresh_seconds
+        self._refresh_seconds = math.inf if refresh_seconds is None else refresh_seconds
         self._lock = threading.Lock()
         self._current: InForce | None = None
         self._next_look = 0.0
@@ -254,7 +260,14 @@ class Personalizer:
             If `as_of` is no moment.
         """
         in_force = self.in_force
-        state, moment = self._state(customer_id, as_of)
+        before, moment = self._times(as_of)
+        if len(product_ids) == 1:
+            # Most of what is asked about is nothing like what was ever ordered: a short read.
+            (product_id,) = product_ids
+            ordered = self.store.products_of(customer_id)
+            if in_force.view.is_free_of(product_id, ordered):
+                return Answer([unowned(customer_id, product_id)], in_force)
+        state = self._state(customer_id, before, moment)
         return Answer(in_force.view.decide(state, product_ids, moment), in_force)
 
     def check(
@@ -314,7 +327,8 @@ class Personalizer:
             If `as_of` is no moment.
         """
         in_force = self.in_force
-        state, moment = self._state(customer_id, as_of)
+        before, moment = self._times(as_of)
+        state = self._state(customer_id, before, moment)
         return Answer(in_force.view.suppressions(state, moment), in_force)
 
     def recommend(
@@ -412,12 +426,14 @@ class Personalizer:
             raise UnknownProductError(product_id)
         return Answer(in_force.view.complements([product_id], k, fill=fill), in_force)
 
-    def _state(self, customer_id: str, as_of: Moment | int | None) -> tuple[PurchaseState, int]:
-        """Return what one customer owns as the question sees it, and the moment it is about."""
-        before, moment = self._times(as_of)
-        lines = self.store.customer_lines(customer_id, before)
-        horizon = _horizon(lines, before, moment)
-        return PurchaseState.from_lines(customer_id, lines, horizon), moment
+    def _state(self, customer_id: str, before: int | None, moment: int) -> PurchaseState:
+        """Return what one customer owns as a question of these times sees it."""
+        lines: Sequence[Sequence[Any]] = (
+            self.store.rows_of(customer_id)
+            if before is None
+            else self.store.customer_lines(customer_id, before)
+        )
+        return PurchaseState.from_lines(customer_id, lines, _horizon(lines, before, moment))
 
     def _times(self, as_of: Moment | int | None) -> tuple[int | None, int]:
         """Return the moment before which facts count (None: all do), and the one asked about."""
@@ -455,11 +471,11 @@ def _micros(moment: Moment | int) -> int:
     return moment if isinstance(moment, int) else to_micros(moment)
 
 
-def _horizon(lines: Sequence[OrderLine], before: int | None, moment: int) -> int:
+def _horizon(lines: Sequence[Sequence[Any]], before: int | None, moment: int) -> int:
     """Return the first moment that is not seen any more."""
     if before is not None:
         return before
-    newest = max((line.ordered_at for line in lines), default=MISSING)
+    newest = max(map(_ORDERED_AT, lines), default=MISSING)
     return max(moment, newest + 1)
 
 

@@ -7,7 +7,7 @@ of one moment are one occasion. Whether something owned is suppressed is decided
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -144,14 +144,14 @@ class PurchaseState:
 
     @classmethod
     def from_lines(
-        cls, customer_id: str, lines: Iterable[OrderLine], as_of: int | None = None
+        cls, customer_id: str, lines: Iterable[OrderLine | Sequence[Any]], as_of: int | None = None
     ) -> Self:
         """Return the state after these lines, in any order.
 
         Parameters
         ----------
         customer_id : str
-        lines : iterable of OrderLine
+        lines : iterable of OrderLine, or of rows of its fields
             All lines of this customer.
         as_of : int, microseconds UTC, optional
             Facts at or after it do not count; default: all facts count.
@@ -161,13 +161,13 @@ class PurchaseState:
         sent_back: dict[str, int] = {}
         moments: set[int] = set()
         n_purchases = n_repeated = 0
-        newest: tuple[int, str] = (MISSING, "")
+        newest_at, newest_id = MISSING, ""
         newest_products: set[str] = set()
         for product_id, ordered_at, quantity, returned, returned_at, gift, order_id in lines:
             if ordered_at >= horizon:
                 continue
-            if (ordered_at, order_id) > newest:
-                newest = (ordered_at, order_id)
+            if ordered_at > newest_at or (ordered_at == newest_at and order_id > newest_id):
+                newest_at, newest_id = ordered_at, order_id
                 newest_products = set()
             if gift:
                 continue
@@ -175,15 +175,18 @@ class PurchaseState:
             if kept <= 0:
                 sent_back[product_id] = max(returned_at, sent_back.get(product_id, MISSING))
                 continue
-            times = occasions.setdefault(product_id, {})
-            if ordered_at in times:
+            times = occasions.get(product_id)
+            if times is None:
+                occasions[product_id] = {ordered_at: kept}
+                n_purchases += 1
+            elif ordered_at in times:
                 times[ordered_at] += kept
             else:
                 times[ordered_at] = kept
                 n_purchases += 1
                 n_repeated += len(times) == 2
             moments.add(ordered_at)
-            if (ordered_at, order_id) == newest:
+            if ordered_at == newest_at and order_id == newest_id:
                 newest_products.add(product_id)
         return cls(
             customer_id=customer_id,

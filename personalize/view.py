@@ -229,8 +229,25 @@ class View:
         """Return the decision about each product for one customer, in the order given."""
         scopes = CustomerScopes(self.rules, state)
         if len(product_ids) >= _MANY:
-            scopes.members()
+            return scopes.decide_all(product_ids, as_of)
         return [scopes.decide(product_id, as_of) for product_id in product_ids]
+
+    def is_free_of(self, product_id: str, owned: Collection[str]) -> bool:
+        """Return whether nothing among `owned` can have a say about a product.
+
+        It is neither among them, nor a variant of one of them, nor of their one-per-need type:
+        whatever the purchases were, it may be shown.
+        """
+        if product_id in owned:
+            return False
+        space = self.rules.space
+        num = space.nums.get(product_id)
+        if num is None:
+            return True
+        group, kind = space.group[num], space.type[num]
+        if group >= 0 and any(each in owned for each in space.in_group(group)):
+            return False
+        return kind not in self.rules.enough or space.in_type(kind).isdisjoint(owned)
 
     def suppressions(self, state: PurchaseState, as_of: int) -> list[Suppression]:
         """Return one customer's suppression list, by scope and target."""

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import http.client
 import os
+import resource
 import signal
 import socket
 import sys
@@ -23,10 +24,14 @@ from pydantic import ValidationError
 
 import personalize as pz
 from service.app import create_app, log_as, settle
+from service.connections import SURPLUS
+from service.protocol import GuardedProtocol
 from service.settings import Settings
 
 _BACKLOG = 2048
 _READY_SECONDS = 120.0
+_OTHER_FILES = 256
+"""Open files beside connections: the store's, the model's, the log."""
 
 
 class Refusal(Exception):  # noqa: N818 - a way out with a message, not a fault
@@ -42,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = settings_of(argv)
         log_as(settings)
+        make_room(settings)
         refuse_exposure(settings)
         with listening(settings) as sock:
             return serve(settings, sock)
@@ -110,6 +116,27 @@ def refuse_exposure(settings: Settings) -> None:
     )
 
 
+def make_room(settings: Settings) -> None:
+    """Have the system allow as many open files as the connections of a worker take.
+
+    Raises
+    ------
+    Refusal
+        If it does not.
+    """
+    needed = settings.max_connections + SURPLUS + _OTHER_FILES
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY or needed <= allowed:
+        return
+    if most != resource.RLIM_INFINITY and needed > most:
+        raise Refusal(
+            f"setting max_connections: {settings.max_connections} of them need {needed} open "
+            f"files, and the system allows {most}; lower it, or raise `ulimit -n`",
+            2,
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
+
+
 @contextlib.contextmanager
 def listening(settings: Settings) -> Iterator[socket.socket]:
     """Yield the socket that is listened on.
@@ -168,6 +195,7 @@ class _Server(uvicorn.Server):
 def _config(settings: Settings, app: object, **more: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
+        http=GuardedProtocol,
         log_config=None,
         log_level="warning",
         access_log=False,

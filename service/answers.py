@@ -14,6 +14,10 @@ _FIRST: Final = pz.to_micros("0001-01-01")
 _LAST: Final = pz.to_micros("9999-12-31T23:59:59.999999")
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 _NOTHING: Final = pz.Product("")
+_FREE_DECISION: Final = pz.Decision("", "", False, "not_suppressed", None, None, None, None)
+_FREE: Final = _FREE_DECISION[2:]
+_FREE_JSON: Final = to_json(_FREE_DECISION._asdict()).partition(b'"product_id":""')[2]
+"""How a decision about a product that is not owned ends: nearly all of them do."""
 
 
 def reply(
@@ -28,11 +32,41 @@ def moment(micros: int | None) -> str | None:
     return None if micros is None else pz.to_rfc3339(min(max(micros, _FIRST), _LAST))
 
 
-def decision(row: pz.Decision) -> dict[str, Any]:
-    """Return one decision as JSON."""
+def json_headers(content: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the headers of `written`, as bytes."""
+    return [
+        (b"cache-control", b"no-store"),
+        (b"content-length", b"%d" % len(content)),
+        (b"content-type", b"application/json"),
+    ]
+
+
+def written(content: bytes) -> Response:
+    """Return JSON text as a response; nobody may keep it."""
+    return Response(content, 200, _NO_STORE, media_type="application/json")
+
+
+def one(decided: pz.Answer[pz.Decision]) -> bytes:
+    """Return the JSON text of a single decision."""
+    return b'{"model_version":%b,%b' % (to_json(decided.model_version), _decision(decided[0])[1:])
+
+
+def many(decided: pz.Answer[pz.Decision]) -> bytes:
+    """Return the JSON text of decisions, in their order."""
+    rows = b",".join(map(_decision, decided))
+    return b'{"model_version":%b,"decisions":[%b]}' % (to_json(decided.model_version), rows)
+
+
+def _decision(row: pz.Decision) -> bytes:
+    if row[2:] == _FREE:
+        return b'{"customer_id":%b,"product_id":%b%b' % (
+            to_json(row.customer_id),
+            to_json(row.product_id),
+            _FREE_JSON,
+        )
     out = row._asdict()
     out["since"], out["until"] = moment(row.since), moment(row.until)
-    return out
+    return to_json(out)
 
 
 def suppression(row: pz.Suppression) -> dict[str, Any]:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import personalize as pz
-from service import problems, schemas
+from service import cors, logs, problems, schemas
+from service.connections import Connections, Limits
 from service.demand import DemandRefresh
+from service.draining import draining
 from service.edge import Edge
+from service.lean import Lean
 from service.metrics import Metrics
 from service.openapi import described
 from service.routes import health, models, orders, policy, products, recommendations, suppressions
 from service.security import Gate
 from service.settings import Settings
 from service.shop import Shop
+from service.vitals import Vitals, has_other_workers
 from service.watch import ModelWatch
 
 _SUBJECTS = (orders, products, policy, models, suppressions, recommendations, health)
@@ -52,17 +59,19 @@ def create_app(settings: Settings | None = None, *, clock: pz.Clock = pz.system_
     refresh = DemandRefresh(settings, shop.watch.directory, shop.live, shop.metrics)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         shop.watch.start()
         refresh.start()
         try:
-            yield
+            with draining(shop.connections, settings.drain_seconds):
+                async with sampling(shop):
+                    yield {"connections": shop.connections}
         finally:
             refresh.stop()
             shop.watch.stop()
             shop.store.close()
 
-    app = FastAPI(
+    app = Application(
         title="personalize",
         version=pz.__version__,
         description=_DESCRIPTION,
@@ -75,13 +84,44 @@ def create_app(settings: Settings | None = None, *, clock: pz.Clock = pz.system_
     for subject in _SUBJECTS:
         app.include_router(subject.router)
     problems.install(app)
+    if settings.origins:
+        cors.allow(app, settings.origins)
     app.add_middleware(Edge, metrics=shop.metrics, access_log=settings.access_log)
 
     def openapi() -> dict[str, Any]:
         return described(app, calls(), schemas.MODELS)
 
     app.openapi = openapi  # type: ignore[method-assign]
+    routed = partial(FastAPI.__call__, app)
+    app.lean = Lean(routed, shop)
+    if settings.origins:
+        app.lean = cors.pages_to(routed, app.lean)
     return app
+
+
+class Application(FastAPI):
+    """The documented routes, with the lean path before them."""
+
+    lean: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self.lean(scope, receive, send)
+
+
+@asynccontextmanager
+async def sampling(shop: Shop) -> AsyncIterator[None]:
+    """Keep the gauges that other workers' scrapes show up to date, if there are others."""
+    if not has_other_workers():
+        yield
+        return
+    task = asyncio.create_task(shop.vitals.keep_sampling(shop))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def calls() -> list[APIRoute]:
@@ -115,22 +155,24 @@ def settle() -> None:
 
 
 def log_as(settings: Settings) -> None:
-    """Log to stderr: our own lines from ``log_level`` on, other people's warnings."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("personalize").setLevel(settings.log_level.upper())
+    """Log to stderr, as `service.logs` has it."""
+    logs.install(settings)
 
 
 def _open(settings: Settings, clock: pz.Clock) -> Shop:
     store = pz.Store.open(settings.store)
-    live = pz.Personalizer(store, None, clock=clock)
+    live = pz.Personalizer(store, None, clock=clock, refresh_seconds=None)
     watch = ModelWatch(pz.ModelsDirectory(settings.models), live, settings.watch_seconds)
     watch.tick()
+    vitals = Vitals()
     return Shop(
         settings=settings,
         store=store,
         live=live,
         watch=watch,
-        gate=Gate(store, settings),
+        gate=Gate(store, settings, vitals),
         metrics=Metrics(live),
+        vitals=vitals,
+        connections=Connections(Limits.of(settings), vitals.refused),
         writers=CapacityLimiter(_WRITERS),
     )

@@ -3,24 +3,71 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
-import uuid
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.headers import FIXED, current_request_id
 from service.metrics import Metrics
 from service.problems import log_failure, problem_of, respond
 
 log = logging.getLogger("personalize.access")
 
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_HEAD: Final = "personalize.head"
 _SAFE: Final = "%/!$&'()*+,;=:@~-._"
 _GONE: Final = 499
 """Nobody waits for the answer any more; only counted, never sent."""
+
+
+class Head:
+    """What is read of a request's head at the edge: each header once, the first one counts.
+
+    Parameters
+    ----------
+    headers : pairs of name and value
+    """
+
+    __slots__ = ("authorization", "content_encoding", "content_type", "request_id")
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.authorization: bytes | None = None
+        self.content_type: bytes | None = None
+        self.content_encoding: bytes | None = None
+        request_id = b""
+        for name, value in headers:
+            if name == b"authorization":
+                if self.authorization is None:
+                    self.authorization = value
+            elif name == b"content-type":
+                if self.content_type is None:
+                    self.content_type = value
+            elif name == b"content-encoding":
+                if self.content_encoding is None:
+                    self.content_encoding = value
+            elif name == b"x-request-id" and not request_id and _REQUEST_ID.fullmatch(value):
+                request_id = value
+        # Chance is enough for a name in a log; it guards nothing.
+        self.request_id = request_id.decode() if request_id else f"{random.getrandbits(128):032x}"
+
+    @classmethod
+    def of(cls, scope: Scope) -> Self:
+        """Return the head of a request, read once however many layers ask."""
+        known = scope.get(_HEAD)
+        if known is None:
+            known = scope[_HEAD] = cls(scope["headers"])
+            current_request_id.set(known.request_id)
+        return known
+
+    def marks(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers that every answer to this request carries."""
+        return [(b"x-request-id", self.request_id.encode()), *FIXED]
 
 
 class Edge:
@@ -46,8 +93,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(scope)
-        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        head = Head.of(scope)
+        scope["state"] = {**scope.get("state", {}), "request_id": head.request_id}
         scope["path"] = encoded_path(scope)
         status = 0
 
@@ -55,12 +102,7 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message.setdefault("headers", [])
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+                message["headers"] = [*message.get("headers", ()), *head.marks()]
             await send(message)
 
         try:
@@ -68,17 +110,16 @@ class Edge:
         except ClientDisconnect:
             status = status or _GONE
         except Exception as error:  # noqa: BLE001 - no error may leave without a problem
-            log_failure(request_id, error)
+            log_failure(head.request_id, error)
             if not status:
-                problem = respond(problem_of(error), request_id=request_id)
+                problem = respond(problem_of(error), request_id=head.request_id)
                 await problem(scope, receive, send_marked)
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "unmatched")
             self._metrics.request(_method(scope), route, status, seconds)
             if self._access_log:
-                line = "%s %s %d %.1f ms request=%s"
-                log.info(line, _method(scope), route, status, seconds * 1e3, request_id)
+                log_request(_method(scope), route, status, seconds, head.request_id)
 
 
 def encoded_path(scope: Scope) -> str:
@@ -97,11 +138,13 @@ def _method(scope: Scope) -> str:
     return scope["method"] if scope["method"] in known else "other"
 
 
-def _request_id(scope: Scope) -> str:
-    """Return the caller's id of the request if it is a decent one, else a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            text = value.decode("latin-1")
-            if _REQUEST_ID.fullmatch(text):
-                return str(text)
-    return uuid.uuid4().hex
+def log_request(method: str, route: str, status: int, seconds: float, request_id: str) -> None:
+    """Log one request that was answered."""
+    told = {
+        "request_id": request_id,
+        "method": method,
+        "route": route,
+        "status": status,
+        "milliseconds": round(seconds * 1e3, 3),
+    }
+    log.info("%s %s %d", method, route, status, extra=told)

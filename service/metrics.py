@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -86,15 +86,33 @@ class Metrics:
             "personalize_orders", "Orders taken in by outcome", ["outcome"], registry=self._registry
         )
 
+        # Looking up labels takes longer than counting.
+        self._by_reason: dict[str, Counter] = {}
+        self._of_answer: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request and how long it took."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        key = (method, route, status)
+        counted = self._of_answer.get(key)
+        if counted is None:
+            requests = self._requests.labels(method, route, str(status))
+            counted = self._of_answer[key] = (requests, self._seconds.labels(route))
+        counted[0].inc()
+        counted[1].observe(seconds)
 
-    def decisions(self, rows: Iterable[pz.Decision]) -> None:
+    def decisions(self, rows: Sequence[pz.Decision]) -> None:
         """Count decisions."""
-        for reason, n in Tally(row.reason for row in rows).items():
-            self._decisions.labels(reason).inc(n)
+        if len(rows) == 1:
+            self._of_reason(rows[0].reason).inc()
+            return
+        for reason, n in Tally([row.reason for row in rows]).items():
+            self._of_reason(reason).inc(n)
+
+    def _of_reason(self, reason: str) -> Counter:
+        counted = self._by_reason.get(reason)
+        if counted is None:
+            counted = self._by_reason[reason] = self._decisions.labels(reason)
+        return counted
 
     def picks(self, rows: Iterable[pz.Pick]) -> None:
         """Count products shown."""

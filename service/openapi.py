@@ -27,6 +27,7 @@ _PROBLEMS: Final[dict[int, tuple[str, list[tuple[str, str]]]]] = {
         [],
     ),
     404: ("order 'o-1' is unknown, or of another customer", []),
+    408: ("the body of the request did not come in time", []),
     409: ("the policy is at version 4 by now, not 3; read it again", []),
     413: ("the body is over 4,194,304 bytes; send less at once", []),
     415: ("the content type is text/plain; send application/json", []),
@@ -34,6 +35,7 @@ _PROBLEMS: Final[dict[int, tuple[str, list[tuple[str, str]]]]] = {
         "#/lines/0/quantity: input should be greater than or equal to 1",
         [("#/lines/0/quantity", "input should be greater than or equal to 1")],
     ),
+    429: ("too many bad API keys came from this address; wait, then try one that is known", []),
     503: ("no model is current, so no question can be answered", []),
 }
 
@@ -63,6 +65,8 @@ def problem(status: int) -> dict[str, Any]:
         out["headers"] = {
             "Retry-After": {"schema": {"type": "integer", "example": RETRY_AFTER_SECONDS}}
         }
+    if status == 429:
+        out["headers"] = {"Retry-After": {"schema": {"type": "integer", "example": 42}}}
     if status == 401:
         out["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
     return out
@@ -117,10 +121,15 @@ def _complete(out: dict[str, Any], route: APIRoute) -> None:
             for media, content in given.get("content", {}).items():
                 shown = operation["responses"][str(status)]["content"][media]
                 shown["example"] = content["example"]
+        operation["responses"]["default"] = {
+            **problem(408),
+            "description": "Any other problem: of the connection (400, 408, 414, 417, 431), or 500",
+        }
         for dependency in route.dependant.dependencies:
             scope = getattr(dependency.call, "scope", None)
             if scope is not None:
                 operation["security"] = [{"key": [scope]}]
+                operation["responses"]["429"] = problem(429)
                 operation["description"] = (
                     f"{operation.get('description', '')}\n\nScope: `{scope}`."
                 ).strip()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http
 import logging
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 import personalize as pz
+from service.logs import stack_of
 
 log = logging.getLogger("personalize.service")
 
@@ -81,6 +81,10 @@ class WrongMediaType(Refused):
     """A body of another content type."""
 
 
+class TooManyFailures(Refused):
+    """An address that tried too many bad keys."""
+
+
 class Invalid(Refused):
     """A request that can be read, with values that are not allowed."""
 
@@ -98,6 +102,7 @@ STATUS: Final[Mapping[type[Exception], int]] = {
     TooLarge: 413,
     WrongMediaType: 415,
     Invalid: 422,
+    TooManyFailures: 429,
     NotReady: 503,
     RequestValidationError: 422,
     pz.UnknownProductError: 404,
@@ -116,10 +121,14 @@ _TITLES: Final = {
     403: "The API key lacks a scope",
     404: "Not found",
     405: "Method not allowed",
+    408: "The request came too slowly",
     409: "Changed by somebody else",
     413: "The body is too large",
+    414: "The address is too long",
     415: "The content type is not supported",
     422: "The request is not valid",
+    429: "Too many bad API keys",
+    431: "The head of the request is too large",
     500: "Something went wrong on our side",
     503: "Not ready",
 }
@@ -211,7 +220,8 @@ def answer(request: Request, error: Exception) -> Response:
     """Return the response to a request that raised `error`; a store out of reach is logged."""
     request_id = request.state.request_id
     if isinstance(error, pz.StoreError):
-        log.error("request %s failed: %s", request_id, error)
+        log.error("request %s failed: %s", request_id, error, extra={"request_id": request_id})
+        request.app.state.shop.vitals.store_failed(error)
     problem = problem_of(error)
     headers = error.headers if isinstance(error, Refused) else None
     return respond(problem, headers, request_id=request_id)
@@ -219,8 +229,9 @@ def answer(request: Request, error: Exception) -> Response:
 
 def log_failure(request_id: str, error: BaseException) -> None:
     """Log where an error was raised, without its message: that may name a customer."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("request %s failed: %s\n%s", request_id, type(error).__name__, frames)
+    cls = type(error).__name__
+    told = {"request_id": request_id, "error": cls, "stack": stack_of(error.__traceback__)}
+    log.error("request %s failed: %s", request_id, cls, extra=told)
 
 
 def _answer_http(request: Request, error: Exception) -> Response:

@@ -8,13 +8,16 @@ setting can be given as ``PERSONALIZE_`` and its name in capitals; the environme
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+KIB = 1 << 10
 MIB = 1 << 20
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -33,6 +36,47 @@ class Settings(BaseSettings):
         default=4 * MIB, ge=1024, description="Largest body of a single call"
     )
     max_batch_bytes: int = Field(default=64 * MIB, ge=1024, description="Largest body of a batch")
+    auth_failures: int = Field(
+        default=30,
+        ge=0,
+        description="Bad keys of an address within a minute before it must wait; 0: any number",
+    )
+    cors_origins: str = Field(
+        default="", description="Origins whose pages may call, separated by commas"
+    )
+    max_connections: int = Field(
+        default=1000, ge=1, le=100_000, description="Most connections at once, per worker"
+    )
+    max_head_bytes: int = Field(
+        default=32 * KIB, ge=KIB, le=MIB, description="Largest head of a request"
+    )
+    max_headers: int = Field(
+        default=100, ge=10, le=10_000, description="Most header fields of a request"
+    )
+    max_target_bytes: int = Field(
+        default=8 * KIB, ge=256, le=MIB, description="Longest address of a request"
+    )
+    head_seconds: float = Field(
+        default=10.0, gt=0, le=600, description="How long the head of a request may take to come"
+    )
+    body_seconds: float = Field(
+        default=60.0, gt=0, le=3600, description="How long the body of a request may take to come"
+    )
+    answer_seconds: float = Field(
+        default=30.0, gt=0, le=3600, description="How long an answer may take to begin"
+    )
+    write_seconds: float = Field(
+        default=30.0, gt=0, le=3600, description="How long a caller may take to read an answer"
+    )
+    keep_alive_seconds: float = Field(
+        default=75.0, gt=0, le=3600, description="How long a connection may idle between requests"
+    )
+    drain_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=600,
+        description="How long the service goes on, no longer ready, when it is told to stop",
+    )
     watch_seconds: float = Field(
         default=1.0,
         gt=0,
@@ -52,14 +96,37 @@ class Settings(BaseSettings):
         default=10, ge=1, le=600, description="How long requests under way may take at shutdown"
     )
     access_log: bool = Field(default=False, description="Log one line per request")
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="How lines are logged; auto: text on a terminal, else json"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least important line that is logged"
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_exact(cls, value: str) -> str:
+        for origin in _split(value):
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin[:100]!r} is no origin; give each as https://shop.example, with its "
+                    "port if it has one, without a path; `*` is not allowed"
+                )
+        return value
+
+    @property
+    def origins(self) -> list[str]:
+        """The origins whose pages may call."""
+        return _split(self.cors_origins)
 
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the address."""
         return is_loopback(self.host)
+
+
+def _split(text: str) -> list[str]:
+    return [part for part in re.split(r"[\s,]+", text) if part]
 
 
 def is_loopback(host: str) -> bool:

@@ -9,10 +9,13 @@ from typing import Protocol, TypeVar
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Request
+from starlette.types import Scope
 
 import personalize as pz
+from service.connections import Connections
 from service.metrics import Metrics
 from service.settings import Settings
+from service.vitals import Vitals
 from service.watch import ModelWatch
 
 T = TypeVar("T")
@@ -21,8 +24,15 @@ T = TypeVar("T")
 class Admits(Protocol):
     """Who may ask; see `service.security.Gate`."""
 
+    def remembers(self, authorization: bytes | None, asked: Scope, scope: str) -> bool:
+        """Return whether a request passes by what is remembered."""
+
     async def admit(self, request: Request, scope: str) -> None:
         """Let a request pass, or raise."""
+
+    @property
+    def n_remembered(self) -> int:
+        """How many keys are remembered."""
 
     async def admit_to_metrics(self, request: Request) -> None:
         """Let a request for the metrics pass, or raise."""
@@ -42,7 +52,24 @@ class Shop:
     watch: ModelWatch
     gate: Admits
     metrics: Metrics
+    vitals: Vitals
+    connections: Connections
     writers: CapacityLimiter
+
+    @property
+    def n_connections(self) -> int:
+        """How many connections are open."""
+        return len(self.connections)
+
+    @property
+    def n_answering(self) -> int:
+        """How many requests have begun and are not answered."""
+        return self.connections.n_answering
+
+    @property
+    def n_keys_remembered(self) -> int:
+        """How many keys have their scopes remembered."""
+        return self.gate.n_remembered
 
     async def write(self, change: Callable[[], T]) -> T:
         """Return what `change` returns, run in a thread of the writers."""

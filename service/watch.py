@@ -52,6 +52,8 @@ class ModelWatch:
         self._refused: str | None = None
         self._retry_at = 0.0
         self._is_failing = False
+        self.refreshed_at: float | None = None
+        """When the last look succeeded, by `time.monotonic`."""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -186,6 +188,7 @@ class ModelWatch:
             self.look()
             self._live.refresh()
             self._is_failing = False
+            self.refreshed_at = time.monotonic()
         except pz.PersonalizeError as error:
             self._log_once("looking for changes failed: %s", error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next look must come

@@ -1,4 +1,4 @@
-"""Worker processes: started, started again when one dies, given up when none can start."""
+"""Several workers on one socket: watched over, replaced when they die, stopped in good order."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 import personalize as pz
@@ -66,6 +67,7 @@ class Workers(Multiprocess):
             process.join()
             self._in_vain += process.pid not in self._has_served
             self._has_served.discard(process.pid)
+            mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
             if self._in_vain >= ATTEMPTS * self.processes_num and not self._has_served:
                 self.failed = True
                 self.should_exit.set()
@@ -75,6 +77,15 @@ class Workers(Multiprocess):
             started = type(process)(self.config, self.sockets)
             started.start()
             self.processes[place] = started
+
+    def terminate_all(self) -> None:
+        """Stop listening here, then tell the workers to stop.
+
+        A socket that stays open in this process would take connections in that nobody serves.
+        """
+        for sock in self.sockets:
+            sock.close()
+        super().terminate_all()
 
 
 def _ended(exit_code: int | None) -> str:

@@ -19,7 +19,7 @@ from personalize.errors import StoreError
 from personalize.orders import Orders
 from personalize.policy import Policy
 from personalize.store import Store
-from personalize.store.database import database_file
+from personalize.store.opening import database_file
 from personalize.times import DAY, MISSING, SECOND, to_micros, to_rfc3339
 
 QUIET_DAYS = 2
@@ -138,7 +138,7 @@ def import_(
 def _check_store(url: str) -> None:
     """Refuse before the orders are read a store that could not be opened after it."""
     file = database_file(url)
-    if file.exists():
+    if file is None or file.exists():
         Store.open(url).close()
     elif not file.parent.is_dir():
         raise StoreError(f"store {url}: there is no folder {file.parent}", url=url)

@@ -5,7 +5,8 @@
     store.py        Store: what is one transaction
     state.py        what an order is, as pure functions
     orders.py lines.py transfer.py catalogue.py policies.py keys.py     what is in a transaction
-    database.py     opening, reading, writing, errors; the only file that knows which database
+    database.py patience.py     reading, writing, errors, whatever the database
+    opening.py driver.py sqlite.py     which databases there are, and what differs between them
     upgrade.py layout.py migrations/     the tables and their history
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from personalize.store.keys import SCOPES, KeyRecord
+from personalize.store.patience import Patience
 from personalize.store.state import (
     Adjustment,
     OrderSnapshot,
@@ -32,6 +34,7 @@ __all__ = [
     "ImportReport",
     "KeyRecord",
     "OrderSnapshot",
+    "Patience",
     "SnapshotLine",
     "Store",
     "StoredLine",

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from personalize.catalog import Catalog, Product
 from personalize.errors import InvalidCatalogError
 from personalize.schema import normalise_type
+from personalize.store.driver import driver_of
 from personalize.store.layout import products
 from personalize.store.orders import batches
 from personalize.store.state import ID_RULE, is_id, is_text
@@ -50,6 +51,7 @@ def canonical_products(given: Iterable[Product]) -> dict[str, Product]:
 
 def put(connection: sa.Connection, given: dict[str, Product]) -> int:
     """Store canonical products; return the revision, a new one if that changed anything."""
+    driver_of(connection).lock(connection, "catalogue")
     known = {
         row[0]: Product(*row)
         for some in batches(given, _IDS_AT_ONCE)

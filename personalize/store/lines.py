@@ -6,12 +6,13 @@ then, so the few orders that have some are worked out anew.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from personalize.purchases import OrderLine
 from personalize.store.database import Database
@@ -26,7 +27,9 @@ _FIELDS = (
     _columns.ordered_at,
     _columns.quantity,
     _columns.returned_quantity,
-    _columns.returned_at,
+    sa.func.coalesce(
+        _columns.returned_at, sa.literal_column(f"CAST('{MISSING}' AS BIGINT)", sa.BigInteger)
+    ),
     _columns.gift,
     _columns.order_id,
 )
@@ -36,11 +39,37 @@ _OF_ONE = (
     .where(_columns.customer_id == sa.bindparam("customer_id"))
     .order_by(_columns.customer_id, *_SORTED)
 )
-_OF_MANY = (
-    sa.select(_columns.customer_id, *_FIELDS)
-    .where(_columns.customer_id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(_columns.customer_id, *_SORTED)
+_SEPARATOR = "\x1f"  # no id holds a control character
+
+
+class _Joined(sa.sql.functions.GenericFunction[str]):
+    """The texts of a column as one, `_SEPARATOR` between them."""
+
+    name = "joined"
+    inherit_cache = True
+    type = sa.Text()
+
+
+@compiles(_Joined, "sqlite")
+def _joined_by_sqlite(element: _Joined, compiler: SQLCompiler, **more: Any) -> str:
+    return f"group_concat({compiler.process(element.clauses, **more)}, char(31))"
+
+
+@compiles(_Joined, "postgresql")
+def _joined_by_postgresql(element: _Joined, compiler: SQLCompiler, **more: Any) -> str:
+    return f"string_agg({compiler.process(element.clauses, **more)}, chr(31))"
+
+
+_PRODUCTS_OF_ONE = sa.select(_Joined(_columns.product_id)).where(
+    _columns.customer_id == sa.bindparam("customer_id")
 )
+_OF_EACH = sa.select(_columns.customer_id, *_FIELDS).order_by(_columns.customer_id, *_SORTED)
+_OF_SOME = _OF_EACH.where(_columns.customer_id.in_(sa.bindparam("ids", expanding=True)))
+_OF_MANY = _OF_EACH.where(
+    _columns.customer_id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.String)))
+)
+_line: Callable[[Sequence[Any]], OrderLine] = partial(tuple.__new__, OrderLine)
+"""Makes a row of `_FIELDS` a line; ``gift`` may be 0 or 1, which are False and True."""
 _ADJUSTED_SINCE = (
     sa.select(_columns.order_id)
     .distinct()
@@ -69,23 +98,54 @@ class CustomerLines:
 
     def __call__(self, customer_id: str) -> list[OrderLine]:
         """Return them sorted by time, order and product."""
-        return [] if customer_id == GUEST else _lines(self._rows(customer_id))
+        return list(map(_line, self.rows(customer_id)))
+
+    def rows(self, customer_id: str) -> Sequence[Sequence[Any]]:
+        """Return the same as plain rows of the fields of `OrderLine`."""
+        return [] if customer_id == GUEST else self._rows(customer_id)
+
+
+class LinesOfCustomers:
+    """The lines of many customers, read at once on the bare driver."""
+
+    def __init__(self, database: Database) -> None:
+        self._rows_of_each = database.query_each(_OF_ONE, _OF_MANY)
+
+    def __call__(self, customer_ids: Collection[str]) -> dict[str, list[OrderLine]]:
+        """Return the lines of each customer; an empty list for one without."""
+        found: dict[str, list[OrderLine]] = {customer_id: [] for customer_id in customer_ids}
+        asked = [each for each in found if each != GUEST]
+        for customer_id, rows in self._rows_of_each(asked):
+            found[customer_id] = list(map(_line, rows))
+        return found
+
+
+class CustomerProducts:
+    """What a customer ever ordered, read on the bare driver as one text."""
+
+    def __init__(self, database: Database) -> None:
+        self._rows = database.query(_PRODUCTS_OF_ONE)
+
+    def __call__(self, customer_id: str) -> set[str]:
+        """Return the ids of the products."""
+        ((joined,),) = self._rows(customer_id)
+        return set() if joined is None or customer_id == GUEST else set(joined.split(_SEPARATOR))
 
 
 def of_customers(
-    connection: sa.Connection, customer_ids: Collection[str], as_of: int | None = None
+    connection: sa.Connection, customer_ids: Collection[str], as_of: int
 ) -> dict[str, list[OrderLine]]:
     """Return the lines of each customer; an empty list for one without.
 
-    With `as_of` (microseconds UTC) only adjustments before it count.
+    Only adjustments before `as_of` (microseconds UTC) count.
     """
     found: dict[str, list[OrderLine]] = {customer_id: [] for customer_id in customer_ids}
     for some in batches((each for each in found if each != GUEST), _IDS_AT_ONCE):
-        returns = None if as_of is None else _returns(connection, some, as_of)
-        rows = connection.execute(_OF_MANY, {"ids": some})
-        for customer_id, theirs in groupby(rows, key=itemgetter(0)):
-            lines = _lines(row[1:] for row in theirs)
-            found[customer_id] = [_stood(line, returns) for line in lines] if returns else lines
+        returns = _returns(connection, some, as_of)
+        rows = connection.execute(_OF_SOME, {"ids": some})
+        for customer_id, *fields in rows:
+            line = _line(fields)
+            found[customer_id].append(_stood(line, returns) if returns else line)
     return found
 
 
@@ -118,19 +178,3 @@ def customers(connection: sa.Connection, after: str | None, limit: int) -> list[
     """Return the ids of customers with orders, sorted, from behind `after` on."""
     found = connection.scalars(_CUSTOMERS, {"after": after or GUEST, "limit": limit})
     return list(found)
-
-
-def _lines(rows: Iterable[Sequence[Any]]) -> list[OrderLine]:
-    """Return rows of `_FIELDS` as lines; the bare driver knows no booleans."""
-    return [
-        OrderLine(
-            product_id,
-            ordered_at,
-            quantity,
-            returned_quantity,
-            MISSING if returned_at is None else returned_at,
-            gift != 0,
-            order_id,
-        )
-        for product_id, ordered_at, quantity, returned_quantity, returned_at, gift, order_id in rows
-    ]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from personalize.store.database import insert
+from personalize.store.driver import driver_of
 from personalize.store.layout import GUEST, adjustments, order_lines, orders
 from personalize.store.state import (
     Adjustment,
@@ -44,13 +44,18 @@ class _Head(NamedTuple):
 
 
 _ids: sa.BindParameter[list[str]] = sa.bindparam("ids", expanding=True)
-_HEADS = sa.select(
-    orders.c.order_id,
-    orders.c.updated_at,
-    orders.c.content_hash,
-    orders.c.customer_id,
-    orders.c.ordered_at,
-).where(orders.c.order_id.in_(_ids))
+_HEADS = (
+    sa.select(
+        orders.c.order_id,
+        orders.c.updated_at,
+        orders.c.content_hash,
+        orders.c.customer_id,
+        orders.c.ordered_at,
+    )
+    .where(orders.c.order_id.in_(_ids))
+    .order_by(orders.c.order_id)
+    .with_for_update()
+)
 _ADJUSTMENTS = sa.select(
     adjustments.c.order_id,
     adjustments.c.adjustment_id,
@@ -92,7 +97,7 @@ def put(connection: sa.Connection, given: Sequence[Versioned]) -> list[bool]:
 
     One that is stored already is the newest too, and changes nothing.
     """
-    heads = _heads(connection, {one.snapshot.order_id for one in given})
+    heads = _claimed(connection, {one.snapshot.order_id for one in given})
     newest = {order_id: head.version for order_id, head in heads.items()}
     applied: list[bool] = []
     winners: dict[str, Versioned] = {}
@@ -120,7 +125,9 @@ def _replace(
     if live:
         connection.execute(_DELETE_LINES, live)
     rows = {order_id: _order_row(one) for order_id, one in winners.items()}
-    insert(connection, orders, [row for order_id, row in rows.items() if order_id not in heads])
+    driver_of(connection).insert(
+        connection, orders, [row for order_id, row in rows.items() if order_id not in heads]
+    )
     names = ("at_order", *orders.columns.keys()[1:])
     old = [
         dict(zip(names, row, strict=True)) for order_id, row in rows.items() if order_id in heads
@@ -133,11 +140,12 @@ def _replace(
         for order_id, one in winners.items()
         for row in _line_rows(one.snapshot, waiting.get(order_id, ()))
     ]
-    insert(connection, order_lines, lines)
+    driver_of(connection).insert(connection, order_lines, lines)
 
 
 def adjust(connection: sa.Connection, adjustment: Adjustment) -> bool:
     """Store a canonical adjustment; return whether it is now what its id stands for."""
+    _claimed(connection, {adjustment.order_id})
     key = {"order_id": adjustment.order_id, "adjustment_id": adjustment.adjustment_id}
     version = adjustment_version(adjustment)
     found = connection.execute(_ADJUSTMENT_VERSION, key).one_or_none()
@@ -150,7 +158,7 @@ def adjust(connection: sa.Connection, adjustment: Adjustment) -> bool:
             {"at_order": adjustment.order_id, "at_adjustment": adjustment.adjustment_id},
         )
     row = (*adjustment[:2], *version, encode_lines(adjustment.lines))
-    insert(connection, adjustments, [row])
+    driver_of(connection).insert(connection, adjustments, [row])
     _recompute(connection, adjustment.order_id)
     return True
 
@@ -259,10 +267,16 @@ def _line_rows(
         )
 
 
-def _heads(connection: sa.Connection, order_ids: Iterable[str]) -> dict[str, _Head]:
+def _claimed(connection: sa.Connection, order_ids: set[str]) -> dict[str, _Head]:
+    """Return what is there of orders, seen or not, and keep other writers from them.
+
+    Whoever wants several takes them in the order of their ids, so that nobody waits in a circle.
+    """
+    wanted = sorted(order_ids)
+    driver_of(connection).claim_orders(connection, wanted)
     return {
         row[0]: _Head(Version(row[1], row[2]), row[3], row[4])
-        for some in batches(order_ids, _IDS_AT_ONCE)
+        for some in batches(wanted, _IDS_AT_ONCE)
         for row in connection.execute(_HEADS, {"ids": some})
     }
 

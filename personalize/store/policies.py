@@ -7,6 +7,7 @@ import json
 import sqlalchemy as sa
 
 from personalize.policy import Policy
+from personalize.store.driver import driver_of
 from personalize.store.layout import policies
 
 _NEWEST = (
@@ -22,6 +23,7 @@ def newest(connection: sa.Connection) -> tuple[int, Policy]:
 
 def put(connection: sa.Connection, policy: Policy, created_at: int | None) -> int:
     """Store a policy; return its version: a new one, or that in force if it is the same."""
+    driver_of(connection).lock(connection, "policy")
     version, known = newest(connection)
     if version and known == policy:
         return version

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from personalize.catalog import Catalog, Product
 from personalize.errors import StoreError
 from personalize.policy import Policy
 from personalize.purchases import OrderLine
 from personalize.store import catalogue, keys, lines, orders, policies
-from personalize.store.database import Database, open_database
+from personalize.store.database import Database
 from personalize.store.keys import KeyRecord
+from personalize.store.opening import open_database
 from personalize.store.orders import Versioned
+from personalize.store.patience import Patience
 from personalize.store.state import (
     Adjustment,
     OrderSnapshot,
@@ -58,10 +60,18 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._customer_lines = lines.CustomerLines(database)
+        self._products_of = lines.CustomerProducts(database)
+        self._lines_of_customers = lines.LinesOfCustomers(database)
         self._scopes_of = keys.ScopesOf(database)
 
     @classmethod
-    def open(cls, url: str = "sqlite:///shop.db", *, create: bool = True) -> Self:
+    def open(
+        cls,
+        url: str = "sqlite:///shop.db",
+        *,
+        create: bool = True,
+        patience: Patience | None = None,
+    ) -> Self:
         """Return the store at `url`, its tables made or brought up to date.
 
         Parameters
@@ -70,18 +80,25 @@ class Store:
             ``sqlite:///relative/path.db`` or ``sqlite:////absolute/path.db``.
         create : bool
             False: there must be a store already.
+        patience : Patience, optional
+            How long to wait for the database before saying that it does not answer.
 
         Raises
         ------
         StoreError
             If it cannot be opened, is no store of ours, or was written by a newer version.
         """
-        return cls(open_database(url, create=create))
+        return cls(open_database(url, create=create, patience=patience or Patience()))
 
     @property
     def url(self) -> str:
         """Where the store is, without a password."""
         return self._database.url
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether a read stays in this process: microseconds, and no network that may fail."""
+        return self._database.url.startswith("sqlite")
 
     def close(self) -> None:
         """Close the store; nothing is left beside its file. Closing twice does no harm."""
@@ -134,8 +151,7 @@ class Store:
         """
         canonical = [canonical_snapshot(each) for each in snapshots]
         versioned = [Versioned(each, snapshot_version(each)) for each in canonical]
-        with self._database.write() as connection:
-            return orders.put(connection, versioned)
+        return self._database.write(orders.put, versioned)
 
     def delete_order(self, order_id: str, updated_at: int) -> bool:
         """Delete an order as of `updated_at` (microseconds UTC); return whether it is deleted.
@@ -162,16 +178,14 @@ class Store:
             For an id, time or quantity that is not allowed.
         """
         canonical = canonical_adjustment(adjustment)
-        with self._database.write() as connection:
-            return orders.adjust(connection, canonical)
+        return self._database.write(orders.adjust, canonical)
 
     def order(self, order_id: str, as_of: int | None = None) -> StoredOrder | None:
         """Return an order as it stands, adjustments included; None if unknown or deleted.
 
         With `as_of` (microseconds UTC) only adjustments before it count, as in `customer_lines`.
         """
-        with self._database.read() as connection:
-            return orders.order(connection, order_id, as_of)
+        return self._database.read(orders.order, order_id, as_of)
 
     def customer_lines(self, customer_id: str, as_of: int | None = None) -> list[OrderLine]:
         """Return all lines of a customer, sorted by time, order and product: one indexed read.
@@ -187,6 +201,17 @@ class Store:
             return self._customer_lines(customer_id)
         return self.lines_of_customers([customer_id], as_of)[customer_id]
 
+    def rows_of(self, customer_id: str) -> Sequence[Sequence[Any]]:
+        """Return what `customer_lines` does as plain rows, for `PurchaseState.from_lines`."""
+        return self._customer_lines.rows(customer_id)
+
+    def products_of(self, customer_id: str) -> set[str]:
+        """Return the ids of all products that a customer ever ordered: one short indexed read.
+
+        Gifts, and what was sent back, are among them.
+        """
+        return self._products_of(customer_id)
+
     def lines_of_customers(
         self, customer_ids: Collection[str], as_of: int | None = None
     ) -> dict[str, list[OrderLine]]:
@@ -194,13 +219,13 @@ class Store:
 
         With `as_of` (microseconds UTC) only adjustments before it count, as in `customer_lines`.
         """
-        with self._database.read() as connection:
-            return lines.of_customers(connection, customer_ids, as_of)
+        if as_of is None:
+            return self._lines_of_customers(customer_ids)
+        return self._database.read(lines.of_customers, customer_ids, as_of)
 
     def customers(self, after: str | None = None, limit: int = 1000) -> list[str]:
         """Return up to `limit` ids of customers with orders, sorted, from behind `after` on."""
-        with self._database.read() as connection:
-            return lines.customers(connection, after, limit)
+        return self._database.read(lines.customers, after, limit)
 
     def import_orders(self, given: Orders, *, progress: Progress | None = None) -> ImportReport:
         """Store every order of a table; the result is that of putting each.
@@ -219,8 +244,7 @@ class Store:
 
         done = applied = 0
         for part in transfer.snapshots(given):
-            with self._database.write() as connection:
-                applied += sum(orders.put(connection, part))
+            applied += sum(self._database.load(orders.put, part))
             done += len(part)
             if progress is not None:
                 progress(done, given.n_orders)
@@ -233,8 +257,7 @@ class Store:
         """
         from personalize.store import transfer
 
-        with self._database.read() as connection:
-            return transfer.read(connection, since)
+        return self._database.export(transfer.read, since)
 
     def put_products(self, products: Sequence[Product]) -> int:
         """Store products, each as a whole; return the catalogue's revision.
@@ -247,8 +270,7 @@ class Store:
             For an id or price that is not allowed; nothing is stored then.
         """
         canonical = catalogue.canonical_products(products)
-        with self._database.write() as connection:
-            return catalogue.put(connection, canonical)
+        return self._database.write(catalogue.put, canonical)
 
     def import_catalog(self, catalog: Catalog) -> int:
         """Store every product of a catalogue, as `put_products`; products it lacks stay."""
@@ -256,36 +278,30 @@ class Store:
 
     def product(self, product_id: str) -> Product | None:
         """Return one product, or None if it is unknown."""
-        with self._database.read() as connection:
-            return catalogue.product(connection, product_id)
+        return self._database.read(catalogue.product, product_id)
 
     def catalog(self) -> Catalog:
         """Return the catalogue as it stands."""
-        with self._database.read() as connection:
-            return catalogue.catalog(connection)
+        return self._database.export(catalogue.catalog)
 
     def catalog_revision(self) -> int:
         """Return the number of the catalogue's last change; 0 if it is empty."""
-        with self._database.read() as connection:
-            return catalogue.revision(connection)
+        return self._database.read(catalogue.revision)
 
     def products_changed_since(self, revision: int) -> tuple[int, list[Product]]:
         """Return the catalogue's revision and what changed after `revision`, sorted by id.
 
         A `revision` from the future (the store was put back to an older state) gets everything.
         """
-        with self._database.read() as connection:
-            return catalogue.changed_since(connection, revision)
+        return self._database.read(catalogue.changed_since, revision)
 
     def policy(self) -> tuple[int, Policy]:
         """Return the version of the policy in force, and the policy; version 0 is the empty one."""
-        with self._database.read() as connection:
-            return policies.newest(connection)
+        return self._database.read(policies.newest)
 
     def put_policy(self, policy: Policy, *, created_at: int | None = None) -> int:
         """Put a policy in force; return its version, that in force if it is the same."""
-        with self._database.write() as connection:
-            return policies.put(connection, policy, created_at)
+        return self._database.write(policies.put, policy, created_at)
 
     def create_key(self, name: str, scopes: Collection[str], *, created_at: int) -> str:
         """Return the secret of a new key; only its hash is stored, so it is shown this once.
@@ -303,18 +319,15 @@ class Store:
         InvalidConfigError
             For an empty name, no scope or an unknown one.
         """
-        with self._database.write() as connection:
-            return keys.create(connection, name, scopes, created_at)
+        return self._database.write(keys.create, name, scopes, created_at)
 
     def keys(self) -> list[KeyRecord]:
         """Return all keys without their secrets, revoked ones too, oldest first."""
-        with self._database.read() as connection:
-            return keys.records(connection)
+        return self._database.read(keys.records)
 
     def revoke_key(self, key_id: int) -> bool:
         """Make a key worthless at once; return whether there is such a key."""
-        with self._database.write() as connection:
-            return keys.revoke(connection, key_id)
+        return self._database.write(keys.revoke, key_id)
 
     def scopes_of(self, secret: str) -> frozenset[str] | None:
         """Return what a secret allows; None if it is unknown or revoked."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from personalize.store.driver import driver_of
 from personalize.store.layout import HEAD
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def revision(connection: sa.Connection) -> str | None:
     if names:
         raise ForeignSchemaError(
             f"it is the database of something else (it has {len(names)} tables, among them "
-            f"{min(names)!r}); give a file of its own"
+            f"{min(names)!r}); give a file, database or schema of its own"
         )
     return None
 
@@ -52,6 +53,7 @@ def upgrade(connection: sa.Connection) -> None:
     ForeignSchemaError
         If its revision is none that this version knows.
     """
+    driver_of(connection).lock(connection, "tables")
     seen = revision(connection)
     if seen == HEAD:
         return  # another process was faster

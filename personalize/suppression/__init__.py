@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from personalize.suppression.batch import Decisions, ManyCustomers, numbers_in
 from personalize.suppression.rule import REASONS, SCOPES, combine, due_at
-from personalize.suppression.single import CustomerScopes, Decision, Scope, Suppression
+from personalize.suppression.single import CustomerScopes, Decision, Scope, Suppression, unowned
 from personalize.suppression.terms import Judgement, LevelModel, Rules, Terms
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "combine",
     "due_at",
     "numbers_in",
+    "unowned",
 ]

@@ -243,6 +243,28 @@ class CustomerScopes:
             return MISSING, MISSING
         return at, at + int(self.rules.return_days * DAY)
 
+    def decide_all(self, product_ids: Iterable[str], as_of: int) -> list[Decision]:
+        """Return the decision about each of many products, in the order given.
+
+        Most of what is asked about is nothing like what is owned: that is seen at a glance.
+        """
+        groups, types = self.members()
+        occasions, returned = self.state.occasions, self.state.returned
+        space, customer_id = self.rules.space, self.state.customer_id
+        num_of, group_of, type_of = space.nums.get, space.group, space.type
+        decided: list[Decision] = []
+        for product_id in product_ids:
+            num = num_of(product_id)
+            if (
+                product_id in occasions
+                or product_id in returned
+                or (num is not None and (group_of[num] in groups or type_of[num] in types))
+            ):
+                decided.append(self.decide(product_id, as_of))
+            else:
+                decided.append(unowned(customer_id, product_id))
+        return decided
+
     def decide(self, product_id: str, as_of: int) -> Decision:
         """Return the decision about one product."""
         space, customer_id = self.rules.space, self.state.customer_id
@@ -253,7 +275,7 @@ class CustomerScopes:
         kind = self.type(nums[2]) if nums[2] >= 0 else None
         back = self.returned(product_id)
         if mine is None and group is None and kind is None and back[0] == MISSING:
-            return Decision(customer_id, product_id, False, _NOT, None, None, None, None)
+            return unowned(customer_id, product_id)
         chance = None if mine is None else self.probability(0, num, mine.owned, as_of)
         own, of_group, of_type = _times(mine), _times(group), _times(kind)
         reason, since, until = combine(as_of, *own, *of_group, *of_type, *back)
@@ -314,6 +336,11 @@ class CustomerScopes:
 
 _NOT_NUM: Final = 4
 _NOT: Final = REASONS[_NOT_NUM]
+
+
+def unowned(customer_id: str, product_id: str) -> Decision:
+    """Return the decision about a product nothing like which is owned or was sent back."""
+    return Decision(customer_id, product_id, False, _NOT, None, None, None, None)
 
 
 def _times(scope: Scope | None) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -30,7 +32,7 @@ async def ready(request: Request) -> Response:
     version = shop.live.model_version
     refused = shop.watch.refused
     warnings = [] if refused is None else [f"model {refused} cannot be loaded; the log says why"]
-    reasons = []
+    reasons = ["the service is about to stop"] if shop.connections.is_draining else []
     if version is None:
         reasons += warnings or ["no model is current; run `personalize train`"]
     if not await run_sync(shop.store.is_ready):
@@ -58,11 +60,16 @@ async def ready(request: Request) -> Response:
         },
         401: problem(401),
         403: problem(403),
+        429: problem(429),
     },
 )
 async def metrics(request: Request) -> Response:
     """Return what was counted and timed; open on loopback, else for the scope `admin`."""
     shop: Shop = request.app.state.shop
     await shop.gate.admit_to_metrics(request)
-    text = await run_sync(shop.metrics.text)
+    is_reachable = await run_sync(shop.store.is_ready)
+    looked_at = shop.watch.refreshed_at
+    age = None if looked_at is None else time.monotonic() - looked_at
+    vitals = shop.vitals.text(shop, store_is_reachable=is_reachable, refresh_age_seconds=age)
+    text = await run_sync(shop.metrics.text) + vitals
     return Response(text, media_type=None, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -39,8 +39,7 @@ def check(shop: Decide, body: Annotated[CheckBody, takes(CheckBody)]) -> Respons
     else:
         decided = shop.live.check(body.pairs, body.as_of)
     shop.metrics.decisions(decided)
-    decisions = [answers.decision(row) for row in decided]
-    return answers.reply({"model_version": decided.model_version, "decisions": decisions})
+    return answers.written(answers.many(decided))
 
 
 @router.get(
@@ -54,8 +53,7 @@ def check_one(
     """Return one decision."""
     decided = shop.live.decide(customer_id, [product_id], as_of)
     shop.metrics.decisions(decided)
-    decision = answers.decision(decided[0])
-    return answers.reply({"model_version": decided.model_version, **decision})
+    return answers.written(answers.one(decided))
 
 
 @router.get(

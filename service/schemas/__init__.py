@@ -10,7 +10,10 @@ from typing import Final
 from pydantic import BaseModel
 
 from service.schemas.fields import (
+    BAD_ESCAPE,
+    ID_PATTERN,
     MAX_BATCH_LINES,
+    MAX_ID_LENGTH,
     MAX_K,
     MAX_ORDER_LINES,
     MAX_PAGE,
@@ -86,7 +89,10 @@ MODELS: Final[list[type[BaseModel]]] = [*all_below(Body), *all_below(Out)]
 """Every body that is read or written."""
 
 __all__ = [
+    "BAD_ESCAPE",
+    "ID_PATTERN",
     "MAX_BATCH_LINES",
+    "MAX_ID_LENGTH",
     "MAX_K",
     "MAX_ORDER_LINES",
     "MAX_PAGE",

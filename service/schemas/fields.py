@@ -5,6 +5,7 @@ Reading is strict: numbers as text, unknown fields and times without meaning are
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import unquote_to_bytes
@@ -30,6 +31,9 @@ SCOPES: Final = ("product", "item_group", "product_type")
 """In the order of the suppression list."""
 MAX_QUANTITY: Final = 1_000_000_000
 
+BAD_ESCAPE: Final = r"%(?![0-9A-Fa-f]{2})"
+"""What begins no percent-encoding; taken as it stands it would be another id."""
+_BAD_ESCAPE: Final = re.compile(BAD_ESCAPE)
 _FIRST = pz.to_micros("0001-01-01")
 _LAST = pz.to_micros("9999-12-31T23:59:59.999999")
 
@@ -44,14 +48,15 @@ def _moment(value: Any) -> int:
 
 def _decoded(value: str) -> str:
     """Return a path segment as it was before it was percent-encoded."""
+    if _BAD_ESCAPE.search(value):
+        raise ValueError("a % begins no percent-encoding; send it as %25")
     return unquote_to_bytes(value).decode("utf-8")
 
 
+MAX_ID_LENGTH: Final = 255
+ID_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]+$"
 Id = Annotated[
-    str,
-    StringConstraints(
-        strict=True, min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$"
-    ),
+    str, StringConstraints(strict=True, min_length=1, max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)
 ]
 Text = Annotated[
     str, StringConstraints(strict=True, min_length=1, max_length=5000, pattern=r"^[^\x00]+$")

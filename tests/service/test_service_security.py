@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
 from conftest import Start
+from pydantic import ValidationError
 from service_shop import COAT, NOW, Client
 
 from service import Settings
+from service.attempts import Attempts
 from service.settings import is_loopback
 
 CALLS = {
@@ -24,6 +27,8 @@ CALLS = {
     ],
     "admin": [("GET", "/v1/policy"), ("PUT", "/v1/policy")],
 }  # fmt: skip
+OPEN = {"/health/live", "/health/ready", "/metrics"}
+"""Without a scope; the metrics only where nobody else can reach the service."""
 ALL = [(scope, *call) for scope, calls in CALLS.items() for call in calls]
 
 
@@ -152,3 +157,145 @@ def test_logs_hold_no_ids_and_no_keys(
     assert "/v1/customers/{customer_id}/suppressions/{product_id} 503" in logged
     assert "secret" not in logged
     assert client.headers["Authorization"].split()[1] not in logged
+
+
+def test_every_route_needs_exactly_its_scope(client: Client) -> None:
+    """Walk the OpenAPI description: each call is admitted by the scope it names, by no other."""
+    paths = client.get("/openapi.json").json()["paths"]
+    keys = {scope: key(client, scope) for scope in ("ingest", "decide", "export", "admin")}
+    seen = set()
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            (needed,) = operation.get("security", [{}])[0].get("key", [None])
+            address = re.sub(r"{\w+}", "x", path)
+            admitted = {
+                scope
+                for scope, headers in keys.items()
+                if client(method.upper(), address, headers=headers).status_code not in (401, 403)
+            }
+            nobody = client(method.upper(), address).status_code
+            assert admitted == ({needed} if needed else set(keys)), (method, path)
+            assert (nobody == 401) == (needed is not None), (method, path)
+            assert (needed is None) == (path in OPEN), (method, path)
+            seen.add((needed, method.upper(), path))
+    assert len(seen) >= len(ALL) + len(OPEN)
+
+
+def test_tireless_addresses_wait(start: Start, settings: Settings) -> None:
+    """After so many bad keys an address waits; keys that were good just now do not."""
+    limits = {"host": "0.0.0.0", "auth_failures": 3}
+    client = start(settings.model_copy(update=limits), address="203.0.113.9")
+    good, other = key(client, "admin"), key(client, "admin")
+    assert client.get("/v1/policy", headers=good).status_code == 200
+    for n in range(3):
+        bad = {"Authorization": f"Bearer pk_{n}"}
+        assert client.get("/v1/policy", headers=bad).status_code == 401
+    for headers in (other, {"Authorization": "Bearer pk_4"}):
+        answer = client.get("/v1/policy", headers=headers)
+        assert answer.status_code == 429
+        assert 0 < int(answer.headers["retry-after"]) <= 61
+    assert client.get("/v1/policy", headers=good).status_code == 200
+    assert client.get("/v1/policy").status_code == 401
+    counted = client.get("/metrics", headers=good).text
+    assert 'personalize_auth_failures_total{reason="slowed"} 2.0' in counted
+
+
+def test_this_machine_never_waits(start: Start, settings: Settings) -> None:
+    """A proxy on this machine may stand for everybody: its address is not held responsible."""
+    client = start(settings.model_copy(update={"auth_failures": 1}))
+    key(client, "admin")
+    for _ in range(3):
+        answer = client.get("/v1/policy", headers={"Authorization": "Bearer pk_no"})
+        assert answer.status_code == 401
+
+
+def test_failures_are_counted_for_a_minute() -> None:
+    """The minute begins with the first failure; without a limit nobody waits."""
+    now = [100.0]
+    attempts = Attempts(2, lambda: now[0])
+    assert attempts.seconds_to_wait("a") == 0
+    attempts.failed("a")
+    assert attempts.seconds_to_wait("a") == 0
+    now[0] = 130.0
+    attempts.failed("a")
+    assert attempts.seconds_to_wait("a") == 31
+    assert attempts.seconds_to_wait("b") == 0
+    now[0] = 160.0
+    assert attempts.seconds_to_wait("a") == 0
+    attempts.failed("a")
+    assert attempts.seconds_to_wait("a") == 0
+    endless = Attempts(0, lambda: now[0])
+    endless.failed("a")
+    assert endless.seconds_to_wait("a") == 0
+
+
+def test_memory_of_failures_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many addresses fail, only so many are remembered: the newest."""
+    monkeypatch.setattr("service.attempts._MAX_ADDRESSES", 2)
+    attempts = Attempts(1, lambda: 100.0)
+    for address in "abc":
+        attempts.failed(address)
+    assert [attempts.seconds_to_wait(address) > 0 for address in "abc"] == [False, True, True]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "[::1", "", "10.0.0.7"])
+def test_names_of_others_are_no_way_in(client: Client, host: str) -> None:
+    """Without keys a page whose name resolves to this machine (DNS rebinding) reads nothing."""
+    assert client.get("/v1/policy", headers={"Host": host}).status_code == 401
+    assert client.get("/metrics", headers={"Host": host}).status_code == 401
+    assert client.get("/health/live", headers={"Host": host}).status_code == 200
+    header = key(client, "admin")
+    assert client.get("/v1/policy", headers={**header, "Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "LOCALHOST"])
+def test_own_names_are(client: Client, host: str) -> None:
+    """By its own names this machine may ask."""
+    assert client.get("/v1/policy", headers={"Host": host}).status_code == 200
+
+
+def test_other_origins_are_off(client: Client) -> None:
+    """Left alone, no page may call: nothing is said of origins, and nobody's preflight passes."""
+    asked = {"Origin": "https://shop.example", "Access-Control-Request-Method": "GET"}
+    for method, path in (("GET", "/health/live"), ("OPTIONS", "/v1/policy")):
+        answer = client(method, path, headers=asked)
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+
+
+def test_named_origins_may_call(start: Start, settings: Settings) -> None:
+    """Pages of the origins that are named may call, with keys and never with cookies."""
+    named = {"cors_origins": "https://shop.example, http://localhost:3000"}
+    client = start(settings.model_copy(update=named))
+    asked = {
+        "Origin": "https://shop.example", "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "authorization, content-type",
+    }  # fmt: skip
+    answer = client("OPTIONS", "/v1/policy", headers=asked)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+    assert "PUT" in answer.headers["access-control-allow-methods"]
+    answer = client.get("/v1/policy", headers={"Origin": "http://localhost:3000"})
+    assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+    assert "X-Request-Id" in answer.headers["access-control-expose-headers"]
+    assert "access-control-allow-credentials" not in answer.headers
+    answer = client.get("/v1/policy", headers={"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_origins_are_separated_by_commas_or_spaces() -> None:
+    """A list in one setting, as an environment has it; none by default."""
+    given = Settings(cors_origins="https://shop.example,http://[::1]:3000 http://localhost")
+    assert given.origins == ["https://shop.example", "http://[::1]:3000", "http://localhost"]
+    assert Settings().origins == []
+
+
+@pytest.mark.parametrize(
+    "origins", ["*", "https://*.shop.example", "shop.example", "https://shop.example/", "null"]
+)
+def test_origins_are_exact(origins: str) -> None:
+    """An origin that stands for many is refused, with a word on what is one."""
+    with pytest.raises(ValidationError, match=r"is no origin; give each as https://shop.example"):
+        Settings(cors_origins=origins)

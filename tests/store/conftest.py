@@ -1,40 +1,125 @@
-"""Stores to test with: made once by migrating, then copied, which is quick."""
+"""Stores to test with, in every database there is.
+
+A SQLite store is made once by migrating, then copied, which is quick; one in PostgreSQL is a
+schema of its own, with a name that nobody else has, and is dropped in the end.
+"""
 
 from __future__ import annotations
 
 import itertools
+import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 
 from personalize.store import Store
+from personalize.store.driver import Access
+from personalize.store.layout import metadata
 
+SERVER = os.environ.get("PERSONALIZE_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 NewStore = Callable[[], Store]
 
 
 @pytest.fixture(scope="session")
-def new_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewStore]:
-    """Return a function that opens another empty store; all are closed in the end."""
+def server() -> str:
+    """Return the URL of the PostgreSQL database to test with; without one, skip (in CI, fail)."""
+    try:
+        psycopg.connect(SERVER, connect_timeout=5).close()
+    except psycopg.OperationalError as error:
+        reason = (
+            f"no PostgreSQL at PERSONALIZE_TEST_POSTGRES: {' '.join(str(error).split())}; start "
+            "one, or name a database that may be used"
+        )
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return SERVER
+
+
+@pytest.fixture(scope="session")
+def new_schema(server: str) -> Iterator[Callable[[], str]]:
+    """Return a function that returns the URL of another schema; all are dropped in the end."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"test_{secrets.token_hex(8)}")
+        return f"{server}{'&' if '?' in server else '?'}schema={made[-1]}"
+
+    yield make
+    with psycopg.connect(server, autocommit=True) as connection:
+        for schema in made:
+            connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+
+@pytest.fixture(scope="session")
+def new_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """Return a function that returns the URL of another file with an empty store."""
     folder = tmp_path_factory.mktemp("stores")
     template = folder / "template.db"
     Store.open(f"sqlite:///{template}").close()
     numbers = itertools.count()
+    return lambda: f"sqlite:///{shutil.copy(template, folder / f'{next(numbers)}.db')}"
+
+
+def opener(new_url: Callable[[], str]) -> Iterator[NewStore]:
+    """Yield a function that opens another empty store.
+
+    In PostgreSQL one that was closed is emptied: making tables takes ten times as long.
+    """
     opened: list[Store] = []
 
     def make() -> Store:
-        file = Path(shutil.copy(template, folder / f"{next(numbers)}.db"))
-        opened.append(Store.open(f"sqlite:///{file}", create=False))
-        return opened[-1]
+        closed = next((each for each in opened if not each.is_ready()), None)
+        if closed is None or closed.url.startswith("sqlite"):
+            made = Store.open(new_url())
+        else:
+            opened.remove(closed)
+            made = Store.open(closed.url)
+            empty(made)
+        opened.append(made)
+        return made
 
     yield make
     for store in opened:
         store.close()
 
 
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def new_store(request: pytest.FixtureRequest) -> Iterator[NewStore]:
+    """Return a function that opens another empty store, in each kind of database."""
+    name = "new_file" if request.param == "sqlite" else "new_schema"
+    yield from opener(request.getfixturevalue(name))
+
+
+def empty(store: Store) -> None:
+    """Remove all rows."""
+    with store._database.transaction(Access.WRITE) as connection:
+        for table in metadata.sorted_tables:
+            connection.execute(sa.delete(table))
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("ALTER SEQUENCE api_keys_key_id_seq RESTART")
+
+
 @pytest.fixture
 def store(new_store: NewStore) -> Iterator[Store]:
     """An empty store."""
     with new_store() as made:
+        yield made
+
+
+@pytest.fixture
+def file_store(new_file: Callable[[], str]) -> Iterator[Store]:
+    """An empty store in a SQLite file."""
+    with Store.open(new_file()) as made:
+        yield made
+
+
+@pytest.fixture
+def schema_store(new_schema: Callable[[], str]) -> Iterator[Store]:
+    """An empty store in PostgreSQL."""
+    with Store.open(new_schema()) as made:
         yield made

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from personalize.catalog import Catalog, Product
 from personalize.errors import InvalidCatalogError, InvalidConfigError
 from personalize.policy import Policy
 from personalize.store import KeyRecord, Store
+from personalize.store.driver import Access
+from personalize.store.layout import api_keys
 
 COAT = Product(
     "coat", "g", "A coat", "Apparel > Coats", "B", 99.0, "EUR", "in_stock", "l", "i", True
@@ -133,13 +134,13 @@ def test_secret_opens_its_scopes(store: Store) -> None:
 
 
 def test_secret_is_not_stored(store: Store) -> None:
-    """Of a secret only the hash is in the file."""
+    """Of a secret only the hash is stored."""
     secret = store.create_key("shop", ["decide"], created_at=5)
-    path = store.url.removeprefix("sqlite:///")
-    store.close()
-    with sqlite3.connect(path) as connection:
-        assert secret not in "\n".join(connection.iterdump())
-    connection.close()
+    with store._database.transaction(Access.READ) as connection:
+        (stored,) = connection.execute(sa.select(api_keys)).mappings()
+    assert stored["name"] == "shop"
+    assert all(secret not in str(value) for value in stored.values())
+    assert secret.encode() not in stored["secret_hash"]
 
 
 def test_revoked_key_is_worthless(store: Store) -> None:

@@ -15,9 +15,11 @@ import pytest
 import sqlalchemy as sa
 
 from personalize.errors import StoreError
-from personalize.store import OrderSnapshot, SnapshotLine, Store, database
+from personalize.store import OrderSnapshot, Patience, SnapshotLine, Store
+from personalize.store.driver import Access
 
 COAT = SnapshotLine("coat", 1)
+SHORT = Patience(write_seconds=0.05)
 
 
 def url_of(path: Path) -> str:
@@ -102,16 +104,21 @@ def test_database_of_something_else(tmp_path: Path) -> None:
     [
         ("shop.db", "store: the URL cannot be read; write sqlite:///path/to/shop.db"),
         (
-            "postgresql://me:secret@host/shop",
-            r"store postgresql://me:\*\*\*@host/shop: only SQLite is supported; write sqlite:///",
+            "mysql://me:secret@host/shop",
+            r"store mysql://me:\*\*\*@host/shop: only SQLite and PostgreSQL are supported; write ",
         ),
+        (
+            "postgresql://me:secret@host/shop?schema=My-Shop",
+            r"schema is 'My-Shop'; allowed is one name of lower-case letters, digits and _",
+        ),
+        ("postgresql://me:secret@host/shop?schema=a&schema=b", r"schema is \('a', 'b'\); allowed"),
         ("sqlite://", "store sqlite://: a store is a plain file; write sqlite:///path"),
         ("sqlite:///:memory:", "a store is a plain file"),
         ("sqlite:///file:shop.db?mode=ro&uri=true", "a store is a plain file"),
     ],
 )
 def test_bad_url(url: str, message: str) -> None:
-    """A URL that names no plain file is refused, and no password is shown."""
+    """A URL that names neither a file nor a schema is refused, and no password is shown."""
     with pytest.raises(StoreError, match=message) as caught:
         Store.open(url)
     assert "secret" not in f"{caught.value} {caught.value.url}"
@@ -136,15 +143,18 @@ def test_close_leaves_one_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["shop.db"]
 
 
-def test_writes_are_durable(store: Store) -> None:
+def test_writes_are_durable(file_store: Store) -> None:
     """Every connection waits for the disk before a write is acknowledged."""
-    with store._database.read() as one, store._database.write() as other:
+    with (
+        file_store._database.transaction(Access.READ) as one,
+        file_store._database.transaction(Access.WRITE) as other,
+    ):
         for connection in (one, other):
             for pragma, expected in (
                 ("synchronous", 2),  # FULL
                 ("journal_mode", "wal"),
                 ("fullfsync", 1),
-                ("busy_timeout", 30_000),
+                ("busy_timeout", 10_000),
             ):
                 assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == expected
 
@@ -152,11 +162,11 @@ def test_writes_are_durable(store: Store) -> None:
 def test_readers_see_one_state(store: Store) -> None:
     """What is committed while a reader reads is not seen half by it."""
     count = sa.text("SELECT count(*) FROM orders")
-    with store._database.read() as connection:
+    with store._database.transaction(Access.READ) as connection:
         assert connection.scalar(count) == 0
         store.put_order(order("o"))
         assert connection.scalar(count) == 0
-    with store._database.read() as connection:
+    with store._database.transaction(Access.READ) as connection:
         assert connection.scalar(count) == 1
 
 
@@ -165,7 +175,7 @@ def test_failed_write_leaves_nothing(store: Store) -> None:
     store.put_order(order("o"))
 
     def fail() -> None:
-        with store._database.write() as connection:
+        with store._database.transaction(Access.WRITE) as connection:
             connection.exec_driver_sql("DELETE FROM orders")
             raise ZeroDivisionError
 
@@ -175,11 +185,10 @@ def test_failed_write_leaves_nothing(store: Store) -> None:
     assert store.put_order(order("o2"))
 
 
-def test_locked_for_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locked_for_too_long(tmp_path: Path) -> None:
     """When another process does not stop writing, that is what the error says."""
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
     path = tmp_path / "shop.db"
-    with Store.open(url_of(path)) as store, closing(sqlite3.connect(path)) as other:
+    with Store.open(url_of(path), patience=SHORT) as store, closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="database is locked; another process has been writ"):
             store.put_order(order("o"))
@@ -188,13 +197,18 @@ def test_locked_for_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_error_shows_no_customer(store: Store) -> None:
     """An error of the database is one line without what was to be stored."""
-    with pytest.raises(StoreError) as caught, store._database.write() as connection:
+    with (
+        pytest.raises(StoreError) as caught,
+        store._database.transaction(Access.WRITE) as connection,
+    ):
         connection.execute(
             sa.text("INSERT INTO orders (order_id, customer_id) VALUES (:o, :c)"),
             {"o": "o-17", "c": "jane@example.com"},
         )
     assert "jane" not in str(caught.value)
-    assert str(caught.value).endswith("updated_at; nothing was stored; try again")
+    assert "updated_at" in str(caught.value)
+    assert str(caught.value).endswith("; nothing was stored; try again")
+    assert "\n" not in str(caught.value)
 
 
 def test_id_that_is_no_text(store: Store) -> None:
@@ -203,12 +217,18 @@ def test_id_that_is_no_text(store: Store) -> None:
         store.customer_lines("\ud800")
 
 
-def test_error_of_the_fast_read(store: Store) -> None:
-    """The read on the bare driver tells its errors in the same way."""
-    with store._database.write() as connection:
+@pytest.mark.parametrize("name", ["file_store", "schema_store"])
+def test_error_of_the_fast_read(name: str, request: pytest.FixtureRequest) -> None:
+    """The reads on the bare driver tell their errors in the same way."""
+    store: Store = request.getfixturevalue(name)
+    with store._database.transaction(Access.WRITE) as connection:
         connection.exec_driver_sql("DROP TABLE order_lines")
-    with pytest.raises(StoreError, match=r"store sqlite:.* no such table: order_lines; "):
-        store.customer_lines("c")
+    for read in (store.customer_lines, lambda each: store.lines_of_customers([each])):
+        with pytest.raises(
+            StoreError, match=r"store .*order_lines.*; nothing was stored"
+        ) as caught:
+            read("c")
+        assert str(caught.value).startswith(f"store {store.url}: ")
 
 
 def without_log(path: Path) -> None:
@@ -231,15 +251,14 @@ def test_opening_waits_for_others(tmp_path: Path) -> None:
         release.join()
 
 
-def test_opening_does_not_wait_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_does_not_wait_forever(tmp_path: Path) -> None:
     """A store that another process never lets go of is an error."""
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
     path = tmp_path / "shop.db"
     without_log(path)
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="database is locked"):
-            Store.open(url_of(path))
+            Store.open(url_of(path), patience=SHORT)
 
 
 WRITER = """

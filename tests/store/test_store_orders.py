@@ -84,7 +84,7 @@ def test_customer_lines_are_sorted(store: Store) -> None:
     ]
     assert lines[0] == OrderLine("p", 1, 2, 1, 7, False, "z")
     assert lines[1] == OrderLine("ö", 1, 1, 0, MISSING, False, "z")
-    assert lines[0].gift is False
+    assert not lines[0].gift
 
 
 def test_unknown_ones_have_nothing(store: Store) -> None:

@@ -1,0 +1,196 @@
+"""The hot path: single checks and checks of many products, with no router in between.
+
+Ad platforms ask these thousands of times a second, and matching a route, running its dependencies
+and building its models cost more than the decision. Only the plain case is answered here: a
+well-formed request of a caller who is known, while the store answers. Everything else goes on to
+the documented routes as it came, so that errors, parameters and rare forms are written once; the
+bytes of an answer come from `service.answers` for both.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import personalize as pz
+from service import answers
+from service.edge import Head, log_request
+from service.problems import log_failure
+from service.schemas import BAD_ESCAPE, ID_PATTERN, MAX_ID_LENGTH, CheckBody
+from service.shop import Shop
+from service.together import Together
+
+ONE: Final = "/v1/customers/{customer_id}/suppressions/{product_id}"
+MANY: Final = "/v1/suppressions/check"
+_MANY: Final = MANY.encode()
+_PREFIX: Final = b"/v1/customers/"
+_MIDDLE: Final = b"/suppressions/"
+_JSON: Final = frozenset({b"application/json", b"application/json; charset=utf-8"})
+_BAD_ESCAPE: Final = re.compile(BAD_ESCAPE.encode())
+_ID: Final = re.compile(ID_PATTERN)
+_FEW: Final = 200
+"""Products of one question; a longer one is left to a thread, so that others need not wait."""
+
+
+class Lean:
+    """Answers plain checks; hands everything else to the application behind it.
+
+    Parameters
+    ----------
+    app : ASGI application
+        The documented routes.
+    shop : Shop
+    """
+
+    def __init__(self, app: ASGIApp, shop: Shop) -> None:
+        self._app = app
+        self._shop = shop
+        self._limit = shop.settings.max_body_bytes
+        self._logs = shop.settings.access_log
+        self._together = None if shop.store.is_embedded else Together(shop.live)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and not scope["query_string"]:
+            method, path = scope["method"], scope.get("raw_path") or b""
+            if method == "GET" and path.startswith(_PREFIX):
+                if await self._one(scope, path, send):
+                    return
+            elif method == "POST" and path == _MANY:
+                taken: list[Message] = []
+                if await self._many(scope, receive, send, taken):
+                    return
+                receive = again(taken, receive)
+        await self._app(scope, receive, send)
+
+    async def _one(self, scope: Scope, path: bytes, send: Send) -> bool:
+        """Answer a single check, or return False."""
+        started = time.perf_counter()
+        customer, middle, product = path[len(_PREFIX) :].partition(_MIDDLE)
+        if not middle or b"/" in customer or b"/" in product:
+            return False
+        customer_id, product_id = _decoded(customer), _decoded(product)
+        if customer_id is None or product_id is None:
+            return False
+        head = Head.of(scope)
+        if not self._shop.gate.remembers(head.authorization, scope, "decide"):
+            return False
+        decided = await self._decided(customer_id, (product_id,), head)
+        if decided is None:
+            return False
+        await self._answer(scope, send, head, ONE, answers.one(decided), started)
+        self._shop.metrics.decisions(decided)
+        return True
+
+    async def _many(self, scope: Scope, receive: Receive, send: Send, taken: list[Message]) -> bool:
+        """Answer a check of many products, or return False with what was read in `taken`."""
+        started = time.perf_counter()
+        head = Head.of(scope)
+        if (
+            head.content_type not in _JSON
+            or head.content_encoding is not None
+            or not self._shop.gate.remembers(head.authorization, scope, "decide")
+        ):
+            return False
+        raw = await _body(receive, taken, self._limit)
+        if raw is None:
+            return False
+        try:
+            body = CheckBody.model_validate_json(raw)
+        except ValidationError:
+            return False
+        customer_id, product_ids = body.customer_id, body.product_ids
+        if (
+            body.as_of is not None
+            or customer_id is None
+            or product_ids is None
+            or len(product_ids) > _FEW
+        ):
+            return False
+        decided = await self._decided(customer_id, product_ids, head)
+        if decided is None:
+            return False
+        await self._answer(scope, send, head, MANY, answers.many(decided), started)
+        self._shop.metrics.decisions(decided)
+        return True
+
+    async def _decided(
+        self, customer_id: str, product_ids: Sequence[str], head: Head
+    ) -> pz.Answer[pz.Decision] | None:
+        """Return the decisions, or None where the documented route has to say what is wrong."""
+        try:
+            if self._together is None:
+                return self._shop.live.decide(customer_id, product_ids)
+            return await self._together.decide(
+                [(customer_id, product_id) for product_id in product_ids]
+            )
+        except (pz.StoreError, pz.ArtifactError):
+            return None
+        except Exception as error:  # noqa: BLE001 - no error may leave without a problem
+            log_failure(head.request_id, error)
+            return None
+
+    async def _answer(
+        self, scope: Scope, send: Send, head: Head, route: str, content: bytes, started: float
+    ) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": answers.json_headers(content) + head.marks(),
+            }
+        )
+        await send({"type": "http.response.body", "body": content})
+        seconds = time.perf_counter() - started
+        self._shop.metrics.request(scope["method"], route, 200, seconds)
+        if self._logs:
+            log_request(scope["method"], route, 200, seconds, head.request_id)
+
+
+def _decoded(segment: bytes) -> str | None:
+    """Return the id that a segment of a path is, or None if it is not plainly one."""
+    if b"%" in segment:
+        if _BAD_ESCAPE.search(segment):
+            return None
+        segment = unquote_to_bytes(segment)
+    try:
+        text = segment.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if len(text) <= MAX_ID_LENGTH and _ID.fullmatch(text) else None
+
+
+async def _body(receive: Receive, taken: list[Message], limit: int) -> bytes | None:
+    """Return a body of up to `limit` bytes, or None; every message read is put into `taken`."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        taken.append(message)
+        if message["type"] != "http.request":
+            return None
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def again(taken: list[Message], receive: Receive) -> Receive:
+    """Return a `receive` that begins with what was taken already."""
+    rest = iter(taken)
+
+    async def read() -> Message:
+        for message in rest:
+            return message
+        return await receive()
+
+    return read
