@@ -13,7 +13,7 @@ from typing import Any
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 import personalize as pz
 from service import cors, logs, problems, schemas
@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None, *, clock: pz.Clock = pz.system_
         try:
             with draining(shop.connections, settings.drain_seconds):
                 async with sampling(shop):
-                    yield {"connections": shop.connections}
+                    yield {"connections": shop.connections, "at_once": app.lean.at_once}
         finally:
             refresh.stop()
             shop.watch.stop()
@@ -92,17 +92,14 @@ def create_app(settings: Settings | None = None, *, clock: pz.Clock = pz.system_
         return described(app, calls(), schemas.MODELS)
 
     app.openapi = openapi  # type: ignore[method-assign]
-    routed = partial(FastAPI.__call__, app)
-    app.lean = Lean(routed, shop)
-    if settings.origins:
-        app.lean = cors.pages_to(routed, app.lean)
+    app.lean = Lean(partial(FastAPI.__call__, app), shop)
     return app
 
 
 class Application(FastAPI):
     """The documented routes, with the lean path before them."""
 
-    lean: ASGIApp
+    lean: Lean
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

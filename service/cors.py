@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 _ASKED = ("Authorization", "Content-Type", "If-None-Match", "X-Request-Id")
 _SHOWN = ("ETag", "Retry-After", "WWW-Authenticate", "X-Request-Id")
@@ -27,13 +26,3 @@ def allow(app: FastAPI, origins: Sequence[str]) -> None:
         expose_headers=_SHOWN,
         max_age=_MAX_AGE_SECONDS,
     )
-
-
-def pages_to(routed: ASGIApp, lean: ASGIApp) -> ASGIApp:
-    """Return `lean`, but `routed` for requests of pages: it has the headers that they need."""
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        is_of_page = any(name == b"origin" for name, _ in scope.get("headers", ()))
-        await (routed if is_of_page else lean)(scope, receive, send)
-
-    return serve

@@ -3,71 +3,22 @@
 from __future__ import annotations
 
 import logging
-import random
-import re
 import time
-from collections.abc import Iterable
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.headers import FIXED, current_request_id
+from service.headers import Head, current_request_id
 from service.metrics import Metrics
 from service.problems import log_failure, problem_of, respond
 
 log = logging.getLogger("personalize.access")
 
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_HEAD: Final = "personalize.head"
 _SAFE: Final = "%/!$&'()*+,;=:@~-._"
 _GONE: Final = 499
 """Nobody waits for the answer any more; only counted, never sent."""
-
-
-class Head:
-    """What is read of a request's head at the edge: each header once, the first one counts.
-
-    Parameters
-    ----------
-    headers : pairs of name and value
-    """
-
-    __slots__ = ("authorization", "content_encoding", "content_type", "request_id")
-
-    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self.authorization: bytes | None = None
-        self.content_type: bytes | None = None
-        self.content_encoding: bytes | None = None
-        request_id = b""
-        for name, value in headers:
-            if name == b"authorization":
-                if self.authorization is None:
-                    self.authorization = value
-            elif name == b"content-type":
-                if self.content_type is None:
-                    self.content_type = value
-            elif name == b"content-encoding":
-                if self.content_encoding is None:
-                    self.content_encoding = value
-            elif name == b"x-request-id" and not request_id and _REQUEST_ID.fullmatch(value):
-                request_id = value
-        # Chance is enough for a name in a log; it guards nothing.
-        self.request_id = request_id.decode() if request_id else f"{random.getrandbits(128):032x}"
-
-    @classmethod
-    def of(cls, scope: Scope) -> Self:
-        """Return the head of a request, read once however many layers ask."""
-        known = scope.get(_HEAD)
-        if known is None:
-            known = scope[_HEAD] = cls(scope["headers"])
-            current_request_id.set(known.request_id)
-        return known
-
-    def marks(self) -> list[tuple[bytes, bytes]]:
-        """Return the headers that every answer to this request carries."""
-        return [(b"x-request-id", self.request_id.encode()), *FIXED]
 
 
 class Edge:
@@ -94,6 +45,7 @@ class Edge:
             return
         started = time.perf_counter()
         head = Head.of(scope)
+        current_request_id.set(head.request_id)
         scope["state"] = {**scope.get("state", {}), "request_id": head.request_id}
         scope["path"] = encoded_path(scope)
         status = 0

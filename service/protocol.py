@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import httptools
@@ -23,8 +23,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from service.connections import NEVER, Connections
-from service.edge import Head
-from service.headers import FIXED
+from service.headers import FIXED, request_id_of
 from service.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, document
 
 MAX_PIPELINED: Final = 32
@@ -33,6 +32,12 @@ MAX_PIPELINED: Final = 32
 _LINGER_SECONDS: Final = 2.0
 _STOP_SECONDS: Final = 0.5
 
+
+AtOnce = Callable[
+    [bytes, Iterable[tuple[bytes, bytes]], tuple[str, int] | None],
+    tuple[list[tuple[bytes, bytes]], bytes] | None,
+]
+"""Answers a GET of a path, with these headers, of a client: headers and body, or None."""
 
 _FRESH: Final = 0  # nothing has come yet
 _IDLE: Final = 1  # between two requests
@@ -99,6 +104,9 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._all: Connections = app_state["connections"]
         self._limits = self._all.limits
+        self._at_once: AtOnce = app_state["at_once"]
+        self._n_at_once = 0
+        self._is_answered = False
         self.deadline = NEVER
         self.write_deadline = NEVER
         self._phase: int = _FRESH
@@ -155,6 +163,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._phase = _HEAD
             self.deadline = self._now + self._limits.head_seconds
         self._n_received = len(data)
+        self._n_at_once = 0
         n_heads = self._n_heads
         try:
             self.parser.feed_data(data)
@@ -232,6 +241,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._stop_parsing(_Fault.LARGE_HEAD)
         if self._n_hosts != 1 and (self._n_hosts or not self._is_old()):
             self._stop_parsing(_Fault.NO_HOST)
+        if self._answer_at_once():
+            return
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop_parsing(_Fault.PIPELINED)
         super().on_headers_complete()
@@ -244,8 +255,42 @@ class GuardedProtocol(HttpToolsProtocol):
             self._all.n_answering += 1
             self._run(self.cycle, self._now)
 
+    def _answer_at_once(self) -> bool:
+        """Answer a request that needs no waiting, past the application; return whether it was one.
+
+        Nothing may be under way on the connection, and as many in a row as may wait: then others
+        get their turn.
+        """
+        parser = self.parser
+        if (
+            self._n_at_once >= MAX_PIPELINED
+            or parser.get_method() != b"GET"
+            or b"?" in self.url
+            or self._framing
+            or self.expect_100_continue
+            or self._is_answering()
+            or self._is_leaving()
+            or self.flow.write_paused
+            or not parser.should_keep_alive()
+            or parser.should_upgrade()
+        ):
+            return False
+        answer = self._at_once(self.url, self.headers, self.client)
+        if answer is None:
+            return False
+        headers, body = answer
+        self.transport.write(_written(200, [*self.server_state.default_headers, *headers], body))
+        self.server_state.total_requests += 1
+        self._n_at_once += 1
+        self._is_answered = True
+        return True
+
     def on_message_complete(self) -> None:
         """Know that the request has come in full."""
+        if self._is_answered:
+            self._is_answered = self._in_head = False
+            self._rest(self._now)
+            return
         if self.parser.should_upgrade() and self._framing:
             return  # the parser leaves the body of an upgrade to others: to `_decline_upgrade`
         self._in_body = False
@@ -400,7 +445,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _write(
         self, fault: _Fault, headers: Iterable[tuple[bytes, bytes]], request_id: str | None = None
     ) -> None:
-        request_id = request_id or Head(headers).request_id
+        request_id = request_id or request_id_of(headers)
         problem = document(fault.status, fault.detail)
         body = to_json({**problem, "request_id": request_id})
         head = [
@@ -414,5 +459,10 @@ class GuardedProtocol(HttpToolsProtocol):
         ]
         if fault.status == 503:
             head.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
-        lines = [name + b": " + value + b"\r\n" for name, value in head]
-        self.transport.write(b"".join([STATUS_LINE[fault.status], *lines, b"\r\n", body]))
+        self.transport.write(_written(fault.status, head, body))
+
+
+def _written(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
+    """Return an answer as it goes over the wire."""
+    lines = [name + b": " + value + b"\r\n" for name, value in headers]
+    return b"".join([STATUS_LINE[status], *lines, b"\r\n", body])

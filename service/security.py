@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
-from starlette.types import Scope
 
 import personalize as pz
 from service.attempts import Attempts
+from service.headers import Head
 from service.problems import Invalid, NotAllowed, NotAuthenticated, TooManyFailures
 from service.settings import Settings, is_loopback
 from service.shop import Shop
@@ -49,16 +49,16 @@ class Gate:
         self._seconds = settings.key_seconds
         self._known: dict[bytes, tuple[float, frozenset[str]]] = {}
         self._is_open = (0.0, False)
-        self._near: set[tuple[str | None, bytes | None]] = set()
+        self._near: set[tuple[str, bytes | None]] = set()
 
-    def remembers(self, authorization: bytes | None, asked: Scope, scope: str) -> bool:
+    def remembers(self, head: Head, client: tuple[str, int] | None, scope: str) -> bool:
         """Return whether a request passes by what is remembered; False: `admit` must be asked.
 
         Parameters
         ----------
-        authorization : bytes, optional
-            The header of that name.
-        asked : ASGI scope
+        head : Head
+        client : (host, port), optional
+            Who asks.
         scope : str
             What the key must allow.
         """
@@ -66,7 +66,8 @@ class Gate:
         if self._is_loopback:
             until, is_open = self._is_open
             if is_open:
-                return now < until and _sender_of(asked) in self._near
+                return now < until and client is not None and (client[0], head.host) in self._near
+        authorization = head.authorization
         if authorization is None or not authorization.startswith(_BEARER):
             return False
         known = self._known.get(hashlib.sha256(authorization[len(_BEARER) :]).digest())
@@ -87,7 +88,7 @@ class Gate:
         if self._is_loopback and await self._has_no_keys():
             _refuse_strangers(request)
             if request.client is not None and len(self._near) < _MAX_REMEMBERED:
-                self._near.add(_sender_of(request.scope))
+                self._near.add((request.client.host, Head.of(request.scope).host))
             return
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         secret = secret.strip()
@@ -181,12 +182,6 @@ def _unauthenticated(detail: str, more: str) -> NotAuthenticated:
     return NotAuthenticated(
         detail, headers={"WWW-Authenticate": f'Bearer realm="personalize"{more}'}
     )
-
-
-def _sender_of(scope: Scope) -> tuple[str | None, bytes | None]:
-    """Return the address that asks, and by which name: what decides where there are no keys."""
-    named = next((value for name, value in scope["headers"] if name == b"host"), None)
-    return (scope["client"] or (None,))[0], named
 
 
 def _address_of(request: Request) -> str:

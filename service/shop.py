@@ -9,10 +9,10 @@ from typing import Protocol, TypeVar
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Request
-from starlette.types import Scope
 
 import personalize as pz
 from service.connections import Connections
+from service.headers import Head
 from service.metrics import Metrics
 from service.settings import Settings
 from service.vitals import Vitals
@@ -24,7 +24,7 @@ T = TypeVar("T")
 class Admits(Protocol):
     """Who may ask; see `service.security.Gate`."""
 
-    def remembers(self, authorization: bytes | None, asked: Scope, scope: str) -> bool:
+    def remembers(self, head: Head, client: tuple[str, int] | None, scope: str) -> bool:
         """Return whether a request passes by what is remembered."""
 
     async def admit(self, request: Request, scope: str) -> None:

@@ -493,3 +493,79 @@ def test_tricks_of_paths(client: Client, target: bytes, status: int) -> None:
     found = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert found["status"] == status
     assert re.search(rb"content-type: application/problem\+json", answer)
+
+
+def instant(path: bytes, headers: Any, client: Any) -> Any:
+    """Answer what begins with /now, with the path; leave the rest to the application."""
+    if not path.startswith(b"/now"):
+        return None
+    assert client is not None
+    assert dict(headers)[b"host"] == b"localhost"
+    return [(b"content-length", b"%d" % len(path))], path
+
+
+@pytest.fixture
+def quick(echo: Echo) -> Iterator[Wire]:
+    """Return a server that answers some addresses at once."""
+    with listening(echo, at_once=instant, keep_alive_seconds=0.4, body_seconds=0.4) as served:
+        yield served
+
+
+def now(path: bytes, more: bytes = b"") -> bytes:
+    """Return a request of a path that is answered at once."""
+    return b"GET " + path + b" HTTP/1.1\r\n" + HOST + more + NEXT
+
+
+def test_answers_at_once_keep_their_order(quick: Wire, echo: Echo) -> None:
+    """At once or by the application, in one piece or in many: answers come in order, each once."""
+    last = GET.replace(b"/", b"/last", 1) + LAST
+    answer = quick.ask(
+        now(b"/now-1") + now(b"/now-2"), now(b"/now-3")[:20], now(b"/now-3")[20:], last
+    )
+    assert statuses(answer) == [200] * 4
+    assert re.findall(rb"/now-\d", answer) == [b"/now-1", b"/now-2", b"/now-3"]
+    assert len(echo.bodies) == 1
+
+
+def test_nothing_overtakes_an_answer(quick: Wire, echo: Echo) -> None:
+    """Behind a request that is being answered, one that needs no waiting waits."""
+    quick.portal.call(echo.may_answer.clear)
+    with quick.open() as sock:
+        sock.sendall(
+            GET.replace(b"/", b"/first", 1) + NEXT + now(b"/now", b"Connection: close\r\n")
+        )
+        assert echo.asked.wait(10)
+        quick.portal.call(echo.may_answer.set)
+        answer = rest_of(sock)
+    assert statuses(answer) == [200, 200]
+    assert len(echo.bodies) == 2  # the second went to the application as well
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GET /now HTTP/1.0\r\n" + HOST + NEXT,
+        now(b"/now", b"Connection: close\r\n"),
+        now(b"/now?a=b", b"Connection: close\r\n"),
+        now(b"/now", b"Content-Length: 2\r\nConnection: close\r\n") + b"{}",
+        now(b"/now", UPGRADE),
+        b"HEAD" + now(b"/now", b"Connection: close\r\n")[3:],
+    ],
+)
+def test_odd_requests_are_not_answered_at_once(quick: Wire, echo: Echo, raw: bytes) -> None:
+    """Old, last, with parameters or a body, of another method: the application has them."""
+    assert statuses(quick.ask(raw)) == [200]
+    assert len(echo.bodies) == 1
+
+
+def test_a_flood_on_one_connection_is_bounded(quick: Wire) -> None:
+    """So many in one piece are answered at once; of more, some wait, and of too many none."""
+    answer = quick.ask(now(b"/now") * MAX_PIPELINED + now(b"/now", b"Connection: close\r\n"))
+    assert statuses(answer) == [200] * (MAX_PIPELINED + 1)
+
+
+def test_idle_connections_end_after_answers_at_once(quick: Wire) -> None:
+    """The time to be idle begins with the answer."""
+    with quick.open() as sock:
+        sock.sendall(now(b"/now"))
+        assert statuses(rest_of(sock)) == [200]

@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 
 from service import Settings
 from service.connections import Connections, Limits
-from service.protocol import GuardedProtocol
+from service.protocol import AtOnce, GuardedProtocol
 
 
 @dataclass
@@ -64,10 +64,15 @@ def statuses(answer: bytes) -> list[int]:
 
 
 @contextmanager
-def listening(app: Any, portal: BlockingPortal | None = None, **given: Any) -> Iterator[Wire]:
+def listening(
+    app: Any,
+    portal: BlockingPortal | None = None,
+    at_once: AtOnce = lambda *_: None,
+    **given: Any,
+) -> Iterator[Wire]:
     """Serve an application within limits; `given` are settings that differ from the defaults."""
     if portal is None:
-        with start_blocking_portal() as own, listening(app, own, **given) as wire:
+        with start_blocking_portal() as own, listening(app, own, at_once, **given) as wire:
             yield wire
         return
     config = Config(app, log_config=None, ws="none", access_log=False)
@@ -78,7 +83,7 @@ def listening(app: Any, portal: BlockingPortal | None = None, **given: Any) -> I
 
     async def start() -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        shared = {"connections": connections}
+        shared = {"connections": connections, "at_once": at_once}
         return await loop.create_server(
             lambda: GuardedProtocol(config, state, shared, loop), "127.0.0.1", 0
         )
