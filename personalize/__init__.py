@@ -5,6 +5,8 @@ Everything a user needs is here: ``import personalize as pz``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from personalize.artifact import ModelsDirectory
 from personalize.catalog import Catalog, Product, read_catalog
 from personalize.config import EngineConfig
@@ -21,7 +23,6 @@ from personalize.errors import (
     UnknownProductError,
 )
 from personalize.live import Answer, Clock, Personalizer, UnknownOrderError, system_clock
-from personalize.orders import Orders, read_orders
 from personalize.policy import Policy, TypeRule
 from personalize.purchases import OrderLine, PurchaseState
 from personalize.ranking import Pick
@@ -38,6 +39,9 @@ from personalize.suppression import Decision, Suppression
 from personalize.times import FOREVER, MISSING, to_datetime, to_micros, to_rfc3339
 from personalize.version import __version__
 from personalize.view import MOMENTS
+
+if TYPE_CHECKING:
+    from personalize.orders import Orders, read_orders
 
 __all__ = [
     "FOREVER",
@@ -84,3 +88,20 @@ __all__ = [
     "to_micros",
     "to_rfc3339",
 ]
+
+_ON_DEMAND = ("Orders", "read_orders")
+"""What reads and fits, and brings pandas with it: a process that only serves never asks for it."""
+
+
+def __getattr__(name: str) -> Any:
+    """Return what is imported when it is first asked for (PEP 562)."""
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from personalize import orders
+
+    globals().update({each: getattr(orders, each) for each in _ON_DEMAND})
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})

@@ -13,23 +13,27 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from personalize.errors import ArtifactError
 from personalize.version import __version__
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
 FORMAT_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 CURRENT: Final = "current"
+_REFRESHED: Final = ".refreshed"
+"""Folder of refreshes: a folder per version that was refreshed, in it one per refresh."""
 _REMEDY = "train again, or switch to another version with `personalize models use`"
 
 
@@ -43,12 +47,12 @@ class Contents:
         What was written, with ``format_version``, ``library_version`` and ``files``.
     arrays : mapping of str to ndarray
         Memory-mapped, read-only.
-    tables : mapping of str to DataFrame
+    tables : mapping of str to pyarrow Table
     """
 
     manifest: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
-    tables: Mapping[str, pd.DataFrame]
+    tables: Mapping[str, pa.Table]
 
 
 def _sha256(path: Path) -> str:
@@ -67,6 +71,9 @@ def _fsync(path: Path) -> None:
 def _write_parts(
     folder: Path, arrays: Mapping[str, NDArray[Any]], tables: Mapping[str, pd.DataFrame]
 ) -> dict[str, dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
     for name, table in tables.items():
@@ -195,6 +202,9 @@ def read_artifact(path: str | Path) -> Contents:
     ArtifactError
         If it is missing, damaged (says which file) or of another format version.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     folder = Path(path)
     if not folder.is_dir():
         raise ArtifactError(
@@ -203,7 +213,7 @@ def read_artifact(path: str | Path) -> Contents:
         )
     manifest = _read_manifest(folder)
     arrays: dict[str, NDArray[Any]] = {}
-    tables: dict[str, pd.DataFrame] = {}
+    tables: dict[str, pa.Table] = {}
     for name, facts in manifest["files"].items():
         file = folder / name
         try:
@@ -213,7 +223,8 @@ def read_artifact(path: str | Path) -> Contents:
                 mapped = np.load(file, mmap_mode="r", allow_pickle=False)
                 arrays[file.stem] = np.asarray(mapped)  # the plain class: slicing it is faster
             else:
-                tables[file.stem] = pq.read_table(file).to_pandas()
+                with pq.ParquetFile(file) as parquet:  # `read_table` would import pandas
+                    tables[file.stem] = parquet.read()
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             state = "is damaged" if file.is_file() else "is missing"
             raise ArtifactError(
@@ -231,6 +242,34 @@ def read_manifest(path: str | Path) -> Mapping[str, Any]:
         If the manifest is missing, damaged or of another format version.
     """
     return _read_manifest(Path(path))
+
+
+def base_of(path: str | Path, manifest: Mapping[str, Any]) -> Path:
+    """Return the folder of the version that a refresh, at `path`, refreshes."""
+    return Path(path).resolve().parent.parent.parent / str(manifest["refreshes"])
+
+
+class Hold:
+    """A mark on a version, seen by every process: as long as it is there, nobody prunes it.
+
+    The kernel keeps it, so that it is gone with the process, however that ends.
+    """
+
+    def __init__(self, manifest: Path) -> None:
+        import fcntl
+
+        self._handle: int | None = None
+        self._handle = os.open(manifest, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(self._handle, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        """Take the mark away; doing it twice does no harm."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class ModelsDirectory:
@@ -271,6 +310,10 @@ class ModelsDirectory:
             If there is no such version, with those that exist, or no current one.
         """
         name = self.current() if version is None else version
+        if name is not None and "+" in name and name not in self.versions():
+            for base in self.versions():
+                if name in self.refreshes(base):
+                    return self.refresh_path(base, name)
         if name is None:
             raise ArtifactError(
                 f"models {self.folder}: no current version; run `personalize train`, or "
@@ -284,8 +327,24 @@ class ModelsDirectory:
             )
         return self.folder / name
 
-    def use(self, version: str) -> None:
+    def manifest(self, version: str) -> Mapping[str, Any]:
+        """Return what a version says of itself; see `read_manifest`.
+
+        Raises
+        ------
+        ArtifactError
+            If there is no such version, or its manifest is damaged or of another format version.
+        """
+        return read_manifest(self.path(version))
+
+    def use(self, version: str, *, verified: bool = False) -> None:
         """Make a version the current one, atomically; its files are verified first.
+
+        Parameters
+        ----------
+        version : str
+        verified : bool
+            Whether the caller has just loaded it, so that its files need not be read again.
 
         Raises
         ------
@@ -293,7 +352,9 @@ class ModelsDirectory:
             If there is no such version, it is damaged, or the folder cannot be written; the
             pointer stays where it was.
         """
-        read_artifact(self.path(version))
+        folder = self.path(version)
+        if not verified:
+            read_artifact(folder)
         pointer = self.folder / f".{CURRENT}.{secrets.token_hex(4)}.tmp"
         try:
             pointer.write_text(version + "\n", encoding="utf-8")
@@ -308,6 +369,100 @@ class ModelsDirectory:
             ) from error
         finally:
             pointer.unlink(missing_ok=True)
+
+    def hold(self, version: str) -> Hold:
+        """Return a mark that keeps `prune` from removing a version until it is closed.
+
+        Raises
+        ------
+        ArtifactError
+            If there is no such version.
+        """
+        manifest = self.path(version) / MANIFEST
+        try:
+            return Hold(manifest)
+        except OSError as error:
+            raise ArtifactError(
+                f"artifact {manifest.parent}: {MANIFEST} is missing or unreadable; {_REMEDY}",
+                path=manifest,
+            ) from error
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove old versions and return their names, oldest first.
+
+        The newest `keep` by the time they were written stay, and so do the current one and every
+        one that a process holds.
+
+        Parameters
+        ----------
+        keep : int, > 0
+        """
+        import fcntl
+
+        def written(version: str) -> tuple[int, str]:
+            return (self.folder / version / MANIFEST).stat().st_mtime_ns, version
+
+        gone = []
+        for version in sorted(self.versions(), key=written)[:-keep]:
+            folder = self.folder / version
+            with (folder / MANIFEST).open("rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                if version == self.current():
+                    continue
+                aside = folder.with_name(f".{version}.{secrets.token_hex(4)}.tmp")
+                folder.rename(aside)  # at once: a version is whole or not there
+                shutil.rmtree(aside, ignore_errors=True)
+            gone.append(version)
+            shutil.rmtree(self.folder / _REFRESHED / version, ignore_errors=True)
+        return gone
+
+    def refreshes(self, version: str) -> list[str]:
+        """Return the refreshes of a version's demand that are kept, oldest first."""
+        folder = self.folder / _REFRESHED / version
+        if not folder.is_dir():
+            return []
+        return sorted(
+            entry.name
+            for entry in folder.iterdir()
+            if not entry.name.startswith(".") and (entry / MANIFEST).is_file()
+        )
+
+    def refresh_path(self, version: str, name: str) -> Path:
+        """Return the folder of one refresh of a version; beside the versions and not among them."""
+        return self.folder / _REFRESHED / version / name
+
+    def keep_refreshes(self, version: str, keep: int = 2) -> None:
+        """Remove all but the newest `keep` refreshes of a version, and those of versions gone.
+
+        A process that serves one has read it already.
+        """
+        for name in self.refreshes(version)[:-keep]:
+            shutil.rmtree(self.refresh_path(version, name), ignore_errors=True)
+        known = self.versions()
+        for entry in (self.folder / _REFRESHED).glob("*"):
+            if entry.name not in known:
+                shutil.rmtree(entry, ignore_errors=True)
+
+    @contextmanager
+    def locked(self, purpose: str) -> Iterator[bool]:
+        """Yield whether this process alone holds the lock of that name, until the block ends.
+
+        The lock is the kernel's, on a file of the folder: it is gone with the process, however
+        that ends.
+        """
+        import fcntl
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f".{purpose}.lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
 
     def new_version(self, moment: dt.datetime) -> str:
         """Return a free version name for an artifact written at `moment`."""

@@ -7,17 +7,17 @@ product feed become products, and which rows are bad, is decided in `personalize
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Self
-
-import pandas as pd
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from personalize.errors import Problem
-from personalize.reading import ReadOptions
 from personalize.schema import normalise_type
-from personalize.shelf import gather_products, tidy_frame
-from personalize.tables import Rejects, Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from personalize.tables import Rejects, Source
 
 
 class Product(NamedTuple):
@@ -41,9 +41,11 @@ class Product(NamedTuple):
         return self.availability != "out_of_stock"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Catalog:
-    """What is known of each product, one row each, frozen.
+    """What is known of each product, one row each; it never changes.
+
+    A catalogue is made from a frame, or from rows: the other form is laid out when it is asked
+    for, so that a process that only serves never needs pandas.
 
     Parameters
     ----------
@@ -57,9 +59,26 @@ class Catalog:
         The rows that were left out, each with its reasons.
     """
 
-    frame: pd.DataFrame
-    problems: tuple[Problem, ...] = ()
-    rejected: Rejects | None = None
+    problems: tuple[Problem, ...]
+    rejected: Rejects | None
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        problems: tuple[Problem, ...] = (),
+        rejected: Rejects | None = None,
+    ) -> None:
+        vars(self).update(frame=frame, problems=problems, rejected=rejected)
+
+    @classmethod
+    def _of_rows(cls, rows: list[Product]) -> Self:
+        """Return the catalogue of products in their one spelling, sorted by id, each once."""
+        self = cls.__new__(cls)
+        vars(self).update(_rows=rows, problems=(), rejected=None)
+        return self
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name}: a catalogue does not change; make another one")
 
     @classmethod
     def from_frame(
@@ -76,12 +95,21 @@ class Catalog:
         InvalidCatalogError
             For a missing column; with `strict`, for any bad row.
         """
+        from personalize.reading import ReadOptions
+        from personalize.shelf import gather_products
+
         return cls(*gather_products(df, ReadOptions(columns=columns, strict=strict)))
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Self:
+        """Return the catalogue of a pyarrow table that was a catalogue's frame."""
+        columns = (table[name].to_pylist() for name in Product._fields)
+        return cls._of_rows(list(map(Product, *columns)))
 
     @classmethod
     def empty(cls) -> Self:
         """Return a catalogue that knows no product."""
-        return cls(tidy_frame([]))
+        return cls._of_rows([])
 
     @classmethod
     def from_products(cls, products: Sequence[Product]) -> Self:
@@ -90,51 +118,67 @@ class Catalog:
         Category paths come out in their one spelling.
         """
         by_id = {product.product_id: _in_one_spelling(product) for product in products}
-        return cls(tidy_frame(list(by_id.values())))
+        return cls._of_rows([_with_nulls(by_id[product_id]) for product_id in sorted(by_id)])
 
     @cached_property
-    def _positions(self) -> dict[str, int]:
-        return {product_id: n for n, product_id in enumerate(self.frame["product_id"])}
+    def frame(self) -> pd.DataFrame:
+        """The products as a DataFrame; its columns are listed on the class."""
+        from personalize.shelf import tidy_frame
+
+        return tidy_frame(self._rows)
 
     @cached_property
-    def _columns(self) -> list[list[Any]]:
+    def _rows(self) -> list[Product]:
         columns = (self.frame[name] for name in Product._fields)
-        return [c.astype(object).where(c.notna(), None).tolist() for c in columns]
+        cells = [c.astype(object).where(c.notna(), None).tolist() for c in columns]
+        return [Product(*row) for row in zip(*cells, strict=True)]
+
+    @cached_property
+    def _by_id(self) -> dict[str, Product]:
+        return {product.product_id: product for product in self._rows}
 
     def __repr__(self) -> str:
         return f"Catalog({len(self):,} products, {len(self.problems)} problems)"
 
     def __len__(self) -> int:
-        return len(self.frame)
+        return len(self._rows if "_rows" in vars(self) else self.frame)
 
     def __contains__(self, product_id: object) -> bool:
-        return product_id in self._positions
+        return product_id in self._by_id
 
     def product(self, product_id: str) -> Product | None:
         """Return one product, or None if the catalogue does not know it."""
-        position = self._positions.get(product_id)
-        if position is None:
-            return None
-        return Product(*(column[position] for column in self._columns))
+        return self._by_id.get(product_id)
 
     def products(self) -> Iterator[Product]:
         """Yield every product, sorted by id."""
-        return (Product(*cells) for cells in zip(*self._columns, strict=True))
+        return iter(self._rows)
 
     def overlaid(self, other: Catalog) -> Catalog:
         """Return this catalogue with the rows of `other` in place of its own, product by product.
 
         The problems and rejected rows of both are left behind.
         """
-        mine = self.frame[~self.frame["product_id"].isin(other.frame["product_id"])]
-        both = [frame for frame in (mine, other.frame) if len(frame)]
-        return Catalog(tidy_frame(pd.concat(both, ignore_index=True))) if both else Catalog.empty()
+        both = {product.product_id: product for each in (self, other) for product in each._rows}
+        return Catalog._of_rows([both[product_id] for product_id in sorted(both)])
+
+
+def _with_nulls(product: Product) -> Product:
+    """Return a product whose price is a number or unknown, and whose flag is one."""
+    price = product.price
+    is_number = price is None or (type(price) is float and price == price)
+    if is_number and type(product.sensitive) is bool:
+        return product
+    return product._replace(
+        price=None if price is None or price != price else float(price),
+        sensitive=bool(product.sensitive),
+    )
 
 
 def _in_one_spelling(product: Product) -> Product:
-    if product.product_type is None:
-        return product
-    return product._replace(product_type=normalise_type(product.product_type) or None)
+    path = product.product_type
+    spelt = path and (normalise_type(path) or None)
+    return product if spelt == path else product._replace(product_type=spelt)
 
 
 def read_catalog(
@@ -166,5 +210,8 @@ def read_catalog(
         If a column is missing or a file cannot be read; with `strict`, for any faulty row, with
         all problems.
     """
+    from personalize.reading import ReadOptions
+    from personalize.shelf import gather_products
+
     options = ReadOptions(columns=columns, strict=strict, encoding=encoding)
     return Catalog(*gather_products(source, options))

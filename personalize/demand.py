@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
@@ -36,6 +36,57 @@ FLOOR: Final = 0.6
 """Weight of a product's share of the season's sales beside its chance given an unknown anchor."""
 FLOOR_ORDERS: Final = 30.0
 """Orders of the anchors at which that weight is halved: who is known well needs no guess."""
+
+
+class Sold(NamedTuple):
+    """Purchases before a moment: ``n_sold`` of each target, and when the first one was made."""
+
+    n_sold: Array
+    first_at: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sales:
+    """Order lines of every product, as they count at one moment.
+
+    Parameters
+    ----------
+    ever : float64, shape (n_products,)
+        How many there are.
+    now, season : float64, shape (n_products,)
+        The same, each counting less the older it is.
+    """
+
+    ever: Array
+    now: Array
+    season: Array
+
+    @classmethod
+    def of_lines(
+        cls, nums: Array, times: Array, n_products: int, config: EngineConfig, as_of: int
+    ) -> Self:
+        """Return the sales of order lines; the parameters are those of `Demand.fit`."""
+        age = (as_of - times) / DAY
+        fade = (1.0 + age * cls.fading_rate(config)) ** -FADING_POWER
+
+        def summed(weights: Array | None) -> Array:
+            return np.bincount(nums, weights, minlength=n_products).astype(np.float64)
+
+        return cls(summed(None), summed(fade), summed(cls.season_left(age)))
+
+    @staticmethod
+    def fading_rate(config: EngineConfig) -> float:
+        """Return how fast a sale fades, per day: its weight is ``(1 + age * rate) ** -POWER``."""
+        return float((2.0 ** (1.0 / FADING_POWER) - 1.0) / config.demand_window_days)
+
+    @staticmethod
+    def season_left(days: Any) -> Any:
+        """Return what is left of a sale in the season of complements after so many days."""
+        return np.exp2(-days / SEASON_DAYS)
+
+    def __add__(self, other: Sales) -> Sales:
+        """Return both together."""
+        return Sales(self.ever + other.ever, self.now + other.now, self.season + other.season)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,21 +130,22 @@ class Demand:
         as_of : int, microseconds
             Now.
         """
-        ever = np.bincount(nums, minlength=n_products).astype(np.float64)
+        return cls.of_sales(Sales.of_lines(nums, times, n_products, config, as_of), config)
+
+    @classmethod
+    def of_sales(cls, sales: Sales, config: EngineConfig) -> Self:
+        """Return the demand behind the sales of every product; `config` is that of `fit`."""
+        ever = sales.ever
         total = max(ever.sum(), 1.0)
 
-        def moved(fade: Array) -> tuple[Array, Array]:
-            """Return how demand has changed, and the share of the sales, each counting so much."""
-            now = np.bincount(nums, weights=fade, minlength=n_products)
+        def moved(now: Array) -> tuple[Array, Array]:
+            """Return how demand has changed, and the share of sales that count so much."""
             expected = ever * (now.sum() / total)
             ratio = (now + PRIOR_LINES) / (expected + PRIOR_LINES)
             return ratio, (now + PRIOR_LINES * (ever / total)) / (now.sum() + PRIOR_LINES)
 
-        age = (as_of - times) / DAY
-        halved = 2.0 ** (1.0 / FADING_POWER) - 1.0
-        fade = (1.0 + age * (halved / config.demand_window_days)) ** -FADING_POWER
-        change, popularity = moved(fade)
-        turn, season = moved(np.exp2(-age / SEASON_DAYS))
+        change, popularity = moved(sales.now)
+        turn, season = moved(sales.season)
         usual = ever.sum() / max(np.count_nonzero(ever), 1)
         size = (ever + PRIOR_LINES) / (usual + PRIOR_LINES)
         found = (

@@ -10,27 +10,27 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from personalize.artifact import read_artifact, write_artifact
-from personalize.batch import COMPLEMENT_COLUMNS, Batch, pick_table
+from personalize.artifact import base_of, read_artifact, write_artifact
 from personalize.catalog import Catalog
-from personalize.columns import by_key, column, listed
 from personalize.config import EngineConfig
 from personalize.errors import ArtifactError, InvalidConfigError, InvalidOrdersError
-from personalize.explanation import explained
 from personalize.model import Model
-from personalize.orders import Orders
 from personalize.policy import Policy
 from personalize.purchases import PurchaseState
 from personalize.suppression import Decision
 from personalize.times import MISSING, Moment, to_micros, to_rfc3339
-from personalize.type_table import type_table
 from personalize.view import ABOUT_AN_ORDER, View, check_k, check_moment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from personalize.batch import Batch
+    from personalize.orders import Orders
 
 _KEPT_VIEWS = 4
 
@@ -48,6 +48,8 @@ class Engine:
 
     model: Model
     model_version: str
+    digest: str | None = None
+    """Checksum of the artifact it was loaded from; None for one that was just fitted."""
     _views: list[tuple[Policy | None, Catalog | None, View]] = field(
         default_factory=list, repr=False
     )
@@ -112,14 +114,15 @@ class Engine:
             If the folder is missing, damaged, or from a newer version.
         """
         contents = read_artifact(path)
+        if "refreshes" in contents.manifest:
+            base = base_of(path, contents.manifest)
+            return cls.load(base).with_demand(path)
         try:
             model = Model.from_contents(contents)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise ArtifactError(
-                f"artifact {path}: what the manifest promises is not there ({error}); train again",
-                path=path,
-            ) from error
-        return cls(model, str(contents.manifest.get("model_version") or Path(path).resolve().name))
+            raise _broken_promise(path, error) from error
+        version = str(contents.manifest.get("model_version") or Path(path).resolve().name)
+        return cls(model, version, contents.manifest["sha256"])
 
     def save(self, path: str | Path) -> None:
         """Write the engine as an artifact folder, all or nothing.
@@ -141,20 +144,107 @@ class Engine:
             manifest["model_version"] = self.model_version
         write_artifact(path, manifest, model.arrays(), {"products": model.catalog.frame})
 
-    def refreshed(self, orders: Orders, as_of: Moment | None = None) -> Engine:
+    def refreshed(
+        self, orders: Orders, as_of: Moment | None = None, *, recent: bool = False
+    ) -> Engine:
         """Return a new engine with the demand of today, nothing else learned again.
 
         Parameters
         ----------
         orders : Orders
-            All orders; those before `as_of` count.
+            All orders, or with `recent` those from `demand_since` on; those before `as_of` count.
         as_of : moment, optional
             Default: just after the newest order.
+        recent : bool
+            What was sold before is then taken from the artifact. The outcome is that of all
+            orders, but for what has changed in older ones since the training.
+
+        Raises
+        ------
+        ArtifactError
+            With `recent`, if the artifact is of an earlier release, which kept no past sales.
+        InvalidConfigError
+            With `recent`, if `as_of` lies before the moment learned up to.
         """
         moment = _moment(orders, as_of)
-        model = self.model.refreshed(orders.before(moment), moment)
+        past = None
+        if recent:
+            self._check_recent(moment)
+            past = self.model.past
+        model = self.model.refreshed(orders.before(moment), moment, past)
         version = self.model_version.partition("+")[0]
-        return Engine(model, f"{version}+{to_rfc3339(moment).replace(':', '-')}")
+        return Engine(model, f"{version}+{to_rfc3339(moment).replace(':', '-')}", self.digest)
+
+    def _check_recent(self, moment: int) -> None:
+        past = self.model.past
+        if past is None:
+            raise ArtifactError(
+                f"model {self.model_version}: it was trained by an earlier release and holds no "
+                "past sales to refresh demand with; train again"
+            )
+        if moment < past.as_of:
+            raise InvalidConfigError(
+                f"as_of: {to_rfc3339(moment)} lies before {to_rfc3339(past.as_of)}, up to which "
+                f"model {self.model_version} was trained; give a later moment",
+                field="as_of",
+            )
+
+    @property
+    def demand_since(self) -> int | None:
+        """The first moment whose orders a refresh needs; None: all of them are needed."""
+        return None if self.model.past is None else self.model.past.since
+
+    def save_demand(self, path: str | Path, base: str) -> None:
+        """Write what a refresh changed, a few arrays, as an artifact of its own.
+
+        Parameters
+        ----------
+        path : path
+            The folder, as `ModelsDirectory.refresh_path` says.
+        base : str
+            The version that was refreshed, which this artifact needs beside it.
+
+        Raises
+        ------
+        ArtifactError
+            If it cannot be written, or the refreshed engine was never saved.
+        """
+        if self.digest is None:
+            raise ArtifactError(
+                f"model {self.model_version}: it was refreshed from an engine that is not saved; "
+                "save that one, load it, and refresh it"
+            )
+        model = self.model
+        manifest = {
+            "refreshes": base,
+            "refreshes_sha256": self.digest,
+            "as_of": to_rfc3339(model.as_of),
+            "as_of_micros": model.as_of,
+            "model_version": self.model_version,
+        }
+        write_artifact(path, manifest, model.demand_arrays(), {})
+
+    def with_demand(self, path: str | Path) -> Self:
+        """Return this engine with the demand that `save_demand` wrote; all else is shared.
+
+        Raises
+        ------
+        ArtifactError
+            If it is missing or damaged, or was made from another engine than this one.
+        """
+        contents = read_artifact(path)
+        manifest = contents.manifest
+        if self.digest is None or manifest.get("refreshes_sha256") != self.digest:
+            raise ArtifactError(
+                f"artifact {path}: it does not refresh model {self.model_version}, or another "
+                "model of that name; refresh this one with `personalize refresh-demand`",
+                path=path,
+            )
+        try:
+            model = self.model.with_demand(contents.arrays, int(manifest["as_of_micros"]))
+            return type(self)(model, str(manifest["model_version"]), self.digest)
+        except (LookupError, TypeError, ValueError) as error:
+            raise _broken_promise(path, error) from error
 
     @property
     def as_of(self) -> int:
@@ -191,6 +281,8 @@ class Engine:
             buyers, seen over expected by chance) with its 10% and 90% bounds ``lower`` and
             ``upper``, ``expected``, ``per_basket``, ``typical_gap_days`` (NaN: for good).
         """
+        from personalize.type_table import type_table
+
         return type_table(self.model)
 
     def view(self, policy: Policy | None = None, catalog: Catalog | None = None) -> View:
@@ -248,6 +340,9 @@ class Engine:
         InvalidConfigError
             If `k` is no list length or `baskets` lacks a column.
         """
+        from personalize.batch import COMPLEMENT_COLUMNS, pick_table
+        from personalize.columns import by_key, column
+
         check_k(k)
         view = self.view(policy, catalog)
         ids = column(baskets, "basket_id", "baskets")
@@ -308,6 +403,8 @@ class Engine:
         InvalidConfigError
             If `k`, `moment` or a table is not as described.
         """
+        from personalize.batch import Batch
+
         check_k(k)
         check_moment(moment)
         batch = Batch.of(self.view(policy, catalog), orders, _moment(orders, as_of))
@@ -351,6 +448,8 @@ class Engine:
             ``reason``, ``since``, ``until`` (NaT: for good), ``basis``,
             ``repurchase_probability`` of the target (NaN: never owned).
         """
+        from personalize.batch import Batch
+
         batch = Batch.of(self.view(policy, catalog), orders, _moment(orders, as_of))
         return batch.suppress(customers)
 
@@ -387,6 +486,8 @@ class Engine:
         InvalidConfigError
             If `pairs` lacks a column or an id.
         """
+        from personalize.batch import Batch
+
         batch = Batch.of(self.view(policy, catalog), orders, _moment(orders, as_of))
         return batch.check(pairs)
 
@@ -458,9 +559,18 @@ class Engine:
         UnknownProductError
             If nothing knows the product and the customer does not own it.
         """
+        from personalize.explanation import explained
+
         _check_asked(state, anchors, "anchors")
         view = self.view(policy, catalog)
         return explained(view, state, product_id, to_micros(as_of), anchors)
+
+
+def _broken_promise(path: str | Path, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"artifact {path}: what the manifest promises is not there ({error}); train again",
+        path=path,
+    )
 
 
 def _check_kind(given: object, kind: type, argument: str, makers: str) -> None:
@@ -486,6 +596,8 @@ def _check_asked(state: object, product_ids: object, argument: str) -> None:
 
 def _moment(orders: Orders, as_of: Moment | None) -> int:
     """Return the moment a question is about; everything that takes orders passes here first."""
+    from personalize.orders import Orders
+
     if not isinstance(orders, Orders):
         raise InvalidOrdersError(
             f"orders: {type(orders).__name__} is no Orders; make one with read_orders or "
@@ -503,6 +615,8 @@ def _seeds(
     if anchors is None:
         is_about_an_order = moment in ABOUT_AN_ORDER
         return (lambda _, codes: batch.newest_orders(codes)) if is_about_an_order else None
+    from personalize.columns import by_key, column
+
     keys = column(anchors, "customer_id", "anchors")
     products = column(anchors, "product_id", "anchors")
     return lambda ids, _: [batch.view.numbers(each) for each in by_key(keys, products, ids)]
@@ -512,6 +626,10 @@ def _excluded(
     exclude: Collection[str] | pd.DataFrame | None,
 ) -> Callable[[list[str]], Sequence[Collection[str]]] | Collection[str]:
     """Return what nobody must be shown, or what says so of each customer."""
+    import pandas as pd
+
+    from personalize.columns import by_key, column, listed
+
     if not isinstance(exclude, pd.DataFrame):
         return () if exclude is None else frozenset(listed(exclude, "product_id", "exclude"))
     keys = column(exclude, "customer_id", "exclude")

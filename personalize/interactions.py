@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from personalize.sorting import is_ascending, row_starts, stable_order
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from personalize.orders import Orders
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -97,6 +97,9 @@ class Interactions:
         kept = orders.kept
         line_num = product_nums(orders.product_ids, numbered)[orders.line_product]
         if len(sensitive):
+            import pyarrow as pa
+            import pyarrow.compute as pc
+
             shown = pc.is_in(numbered, value_set=pa.array(list(sensitive), numbered.type))
             kept = kept & ~shown.to_numpy(zero_copy_only=False)[line_num]
         return cls.from_lines(
@@ -176,6 +179,9 @@ def number_products(orders: Orders, product_ids: Collection[str] = ()) -> pa.Arr
     -------
     Array of large_string, shape (n_products,), sorted and unique.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     sold = np.zeros(len(orders.product_ids), dtype=bool)
     sold[orders.line_product[orders.kept]] = True
     ids = orders.product_ids.filter(pa.array(sold))
@@ -193,6 +199,8 @@ def product_nums(ids: pa.Array, product_ids: pa.Array) -> Array:
     -------
     int32, shape (len(ids),)
     """
+    import pyarrow.compute as pc
+
     found = pc.index_in(ids, value_set=product_ids.cast(ids.type))
     nums: Array = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int32)
     return nums

@@ -5,23 +5,22 @@ It holds products and what was learned of them; it holds no customer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from personalize.artifact import Contents
 from personalize.association import Association
 from personalize.catalog import Catalog, Product
 from personalize.config import EngineConfig
-from personalize.demand import Demand
+from personalize.demand import Demand, Sales, Sold
 from personalize.interactions import Interactions, kept_lines, number_products, product_nums
 from personalize.likeness import Likeness
-from personalize.orders import Orders
+from personalize.past import Past, cut_of
 from personalize.products import ProductSpace
 from personalize.purchases import Occasion, Purchases
 from personalize.repurchase import (
@@ -36,6 +35,11 @@ from personalize.repurchase import (
 from personalize.sorting import distinct
 from personalize.substitutes import Substitutes, fit_substitutes
 from personalize.suppression import SCOPES, LevelModel
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from personalize.orders import Orders
 
 _LEVELS: Final = SCOPES
 _TYPES: Final = "types_"
@@ -77,6 +81,8 @@ class Model:
     substitutes: Substitutes
     counts: Mapping[str, int]
     metrics: Mapping[str, float]
+    past: Past | None = None
+    """None in an artifact of an earlier release."""
 
     @cached_property
     def space(self) -> ProductSpace:
@@ -93,7 +99,10 @@ class Model:
         sensitive = [p.product_id for p in catalog.products() if p.sensitive]
         baskets = Interactions.from_orders(orders, product_ids=known, sensitive=sensitive)
         types = _type_baskets(baskets, space)
-        fitted, metrics, by_type = _fit_levels(_levels(orders, space, numbered), as_of, config)
+        fitted, metrics, by_type, sold = _fit_levels(
+            _levels(orders, space, numbered), as_of, config
+        )
+        lines = (*baskets.lines(), len(space), config, as_of)
         in_basket = np.repeat(np.arange(baskets.n_baskets), np.diff(baskets.basket_indptr))
         of_type = space.array("type")[baskets.basket_products]
         return cls(
@@ -102,7 +111,7 @@ class Model:
             catalog=catalog,
             products=Association.fit(baskets, config, as_of),
             types=Association.fit(types, config, as_of),
-            demand=Demand.fit(*baskets.lines(), len(space), config, as_of),
+            demand=Demand.fit(*lines),
             likeness=Likeness.fit(space.products, baskets, config, as_of),
             levels=fitted,
             substitutes=fit_substitutes(
@@ -117,18 +126,57 @@ class Model:
                 "product_types": len(space.types),
             },
             metrics=metrics,
+            past=Past.fit(*lines, sold),
         )
 
-    def refreshed(self, orders: Orders, as_of: int) -> Model:
-        """Return the model with the demand of orders that are already cut at `as_of`."""
+    def refreshed(self, orders: Orders, as_of: int, past: Past | None = None) -> Model:
+        """Return the model with the demand of orders that are already cut at `as_of`.
+
+        With `past` they are those since its cut only.
+        """
+        import pyarrow as pa
+
         ids = pa.array(self.space.ids, pa.large_string())
-        demand = Demand.fit(*kept_lines(orders, ids), len(ids), self.config, as_of)
+        nums, times = kept_lines(orders, ids)
+        is_sensitive = np.fromiter((p.sensitive for p in self.space.products), bool, len(ids))
+        shown = ~is_sensitive[nums]  # as in `fit`, the others are bought unseen
+        sales = Sales.of_lines(nums[shown], times[shown], len(ids), self.config, as_of)
+        earlier: tuple[Sold | None, ...] = (None, None, None)
+        if past is not None:
+            sales, earlier = sales + past.sales(self.config, as_of), past.sold()
         levels = _levels(orders, self.space, ids)
+        targets = [
+            target_features(make(), as_of, old.curves, before)
+            for old, make, before in zip(self.levels, levels, earlier, strict=True)
+        ]
+        return self._with(Demand.of_sales(sales, self.config), targets, as_of)
+
+    def _with(self, demand: Demand, targets: Sequence[NDArray[Any]], as_of: int) -> Model:
         first, second, third = (
-            old._replace(targets=target_features(make(), as_of, old.curves))
-            for old, make in zip(self.levels, levels, strict=True)
+            old._replace(targets=new) for old, new in zip(self.levels, targets, strict=True)
         )
-        return replace(self, demand=demand, levels=(first, second, third), as_of=as_of)
+        made = replace(self, demand=demand, levels=(first, second, third), as_of=as_of)
+        vars(made)["space"] = self.space  # the same products: not laid out again
+        return made
+
+    def demand_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what a refresh changes, by its name in the artifact."""
+        targets = {
+            f"{name}_features": level.targets
+            for name, level in zip(_LEVELS, self.levels, strict=True)
+        }
+        return {**self.demand.arrays(), **targets}
+
+    def with_demand(self, arrays: Mapping[str, NDArray[Any]], as_of: int) -> Model:
+        """Return the model with the arrays of `demand_arrays` in place of its own.
+
+        Raises
+        ------
+        KeyError
+            If one of them is not there.
+        """
+        targets = [arrays[f"{name}_features"] for name in _LEVELS]
+        return self._with(Demand.from_arrays(arrays), targets, as_of)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return every array by its name in the artifact."""
@@ -139,7 +187,7 @@ class Model:
             out |= level.curves.arrays(name)
             out[f"{name}_weights"] = level.logistic.array()
             out[f"{name}_features"] = level.targets
-        return out
+        return out if self.past is None else out | self.past.arrays()
 
     @classmethod
     def from_contents(cls, contents: Contents) -> Self:
@@ -156,7 +204,7 @@ class Model:
             for name, array in arrays.items()
             if name.startswith(_TYPES)
         }
-        catalog = Catalog(contents.tables["products"])
+        catalog = Catalog.from_table(contents.tables["products"])
         n_types = int(manifest["counts"]["product_types"])
         first, second, third = (
             LevelModel(
@@ -178,6 +226,7 @@ class Model:
             substitutes=Substitutes.from_arrays(arrays),
             counts=manifest["counts"],
             metrics=manifest["metrics"],
+            past=Past.from_arrays(arrays),
         )
 
 
@@ -189,6 +238,8 @@ def _every_product(numbered: pa.Array, catalog: Catalog) -> Catalog:
 
 def _type_baskets(baskets: Interactions, space: ProductSpace) -> Interactions:
     """Return the same baskets, holding product types in place of products."""
+    import pyarrow as pa
+
     order = np.repeat(np.arange(baskets.n_baskets), np.diff(baskets.basket_indptr))
     kind = space.array("type")[baskets.basket_products]
     n_types = max(len(space.types), 1)
@@ -233,12 +284,17 @@ def _levels(orders: Orders, space: ProductSpace, numbered: pa.Array) -> Levels:
 
 def _fit_levels(
     levels: Levels, as_of: int, config: EngineConfig
-) -> tuple[tuple[LevelModel, LevelModel, LevelModel], dict[str, float], Level]:
-    """Return what is learned of each level, figures of it, and the level of types itself."""
+) -> tuple[tuple[LevelModel, LevelModel, LevelModel], dict[str, float], Level, list[Sold]]:
+    """Return what is learned of each level, figures of it, the level of types, and past sales."""
     metrics: dict[str, float] = {}
+    sold: list[Sold] = []
 
     def fit(name: str, level: Level) -> LevelModel:
         curves = fit_curves(level, as_of, config)
+        bought = level.occasions
+        old = bought.at < cut_of(as_of)
+        n_sold = np.bincount(bought.target[old], minlength=bought.n_targets)
+        sold.append(Sold(n_sold, int(bought.at.min(initial=as_of))))
         logistic, facts = fit_logistic(level, habits, as_of, config)
         metrics.update({f"repurchase_{name}_{key}": value for key, value in facts.items()})
         return LevelModel(curves, logistic, target_features(level, as_of, curves))
@@ -250,4 +306,4 @@ def _fit_levels(
     del by_product
     second = fit(_LEVELS[1], group())
     by_type = kind()
-    return (first, second, fit(_LEVELS[2], by_type)), metrics, by_type
+    return (first, second, fit(_LEVELS[2], by_type)), metrics, by_type, sold

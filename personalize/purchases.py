@@ -11,17 +11,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from personalize.compiled import compiled
-from personalize.orders import Orders
 from personalize.sorting import order_within, row_starts, stable_order
 from personalize.times import FOREVER, MISSING, Moment, to_micros
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from personalize.orders import Orders
 
 
 class OrderLine(NamedTuple):
@@ -123,6 +125,8 @@ class PurchaseState:
         InvalidConfigError
             If `as_of` is no moment.
         """
+        import pyarrow as pa
+
         theirs = orders.for_customers([customer_id])
         products = theirs.product_ids.take(pa.array(theirs.line_product)).to_pylist()
         order_ids = theirs.order_ids.take(pa.array(theirs.line_order)).to_pylist()
@@ -414,6 +418,9 @@ class Purchases:
 
     def codes(self, customer_ids: list[str] | pa.Array) -> Ints:
         """Return the code of each customer, -1 for an unknown one."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         ids = pa.array(customer_ids, pa.large_string())
         found = pc.index_in(ids, value_set=self.customer_ids)
         return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)

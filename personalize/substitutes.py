@@ -14,7 +14,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
 
 from personalize.compiled import compiled
 from personalize.config import EngineConfig
@@ -99,6 +98,8 @@ def fit_substitutes(
     share = np.bincount(types.target, minlength=n_types) / n_occasions
     expected = np.bincount(types.target[first], n_orders_later, minlength=n_types) * share
     come_back = np.bincount(types.target[first], seen_later, minlength=n_types).astype(float)
+    from scipy.special import gammaincinv
+
     bound = gammaincinv(come_back + 0.5, _UPPER)
     upper = np.divide(bound, expected, out=np.full(n_types, np.nan), where=expected > 0)
     known = expected >= _MIN_EXPECTED

@@ -10,7 +10,6 @@ import datetime as dt
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
 from personalize.errors import InvalidConfigError
 
@@ -52,6 +51,8 @@ def to_micros(value: Moment) -> int:
         elif isinstance(value, str):
             moment = dt.datetime.fromisoformat(value.strip())
         elif isinstance(value, (dt.date, np.datetime64)):
+            import pandas as pd
+
             stamp = pd.Timestamp(value)
             if stamp is pd.NaT:
                 raise ValueError("no time")

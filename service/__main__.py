@@ -23,11 +23,10 @@ import uvicorn
 from pydantic import ValidationError
 
 import personalize as pz
-from service.app import create_app, log_as
+from service.app import create_app, log_as, settle
 from service.connections import SURPLUS
 from service.protocol import GuardedProtocol
 from service.settings import Settings
-from service.workers import Workers
 
 _BACKLOG = 2048
 _READY_SECONDS = 120.0
@@ -209,7 +208,9 @@ def _config(settings: Settings, app: object, **more: object) -> uvicorn.Config:
 
 
 def _serve_alone(settings: Settings, sock: socket.socket, announce: Callable[[], None]) -> int:
-    server = _Server(_config(settings, create_app(settings)), announce)
+    app = create_app(settings)
+    settle()
+    server = _Server(_config(settings, app), announce)
     # uvicorn raises the signal that stopped it once more; a stop in good order is no failure
     before = {one: signal.signal(one, _ignore) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -222,20 +223,25 @@ def _serve_alone(settings: Settings, sock: socket.socket, announce: Callable[[],
 
 def _serve_by_workers(settings: Settings, sock: socket.socket, announce: Callable[[], None]) -> int:
     """Serve by processes of their own: they read their settings from the environment."""
+    from service import workers  # here: a worker imports this file too, and needs none of that
+
     with tempfile.TemporaryDirectory(prefix="personalize-metrics-") as counted:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = counted
         for name, value in settings:
             os.environ[f"PERSONALIZE_{name.upper()}"] = str(value)
-        config = _config(
-            settings, "service.app:from_environment", factory=True, workers=settings.workers
-        )
+        config = _config(settings, workers.APPLICATION, factory=True, workers=settings.workers)
         is_up = threading.Event()
         address = sock.getsockname()[:2]
         waiting = threading.Thread(
             target=_announce_when_up, args=(address, announce, is_up), daemon=True
         )
         waiting.start()
-        Workers(config, sockets=[sock]).run()
+        supervisor = workers.Workers(config, [sock])
+        supervisor.run()
+    if supervisor.failed:
+        raise Refusal(
+            "no worker can start, so none is started any more; the lines above say why", 1
+        )
     return 0 if is_up.is_set() else 1
 
 

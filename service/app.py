@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,19 +18,20 @@ from starlette.types import Receive, Scope, Send
 import personalize as pz
 from service import cors, logs, problems, schemas
 from service.connections import Connections, Limits
+from service.demand import DemandRefresh
 from service.draining import draining
 from service.edge import Edge
 from service.lean import Lean
 from service.metrics import Metrics
 from service.openapi import described
-from service.routes import health, orders, policy, products, recommendations, suppressions
+from service.routes import health, models, orders, policy, products, recommendations, suppressions
 from service.security import Gate
 from service.settings import Settings
 from service.shop import Shop
 from service.vitals import Vitals, has_other_workers
 from service.watch import ModelWatch
 
-_SUBJECTS = (orders, products, policy, suppressions, recommendations, health)
+_SUBJECTS = (orders, products, policy, models, suppressions, recommendations, health)
 _WRITERS = 8
 _DESCRIPTION = """\
 Orders come in, and every question is answered with them: what a customer must not be shown any
@@ -54,15 +56,18 @@ def create_app(settings: Settings | None = None, *, clock: pz.Clock = pz.system_
     """
     settings = settings or Settings()
     shop = _open(settings, clock)
+    refresh = DemandRefresh(settings, shop.watch.directory, shop.live, shop.metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         shop.watch.start()
+        refresh.start()
         try:
             with draining(shop.connections, settings.drain_seconds):
                 async with sampling(shop):
                     yield {"connections": shop.connections, "at_once": app.lean.at_once}
         finally:
+            refresh.stop()
             shop.watch.stop()
             shop.store.close()
 
@@ -134,6 +139,16 @@ def from_environment() -> FastAPI:
     settings = Settings()
     log_as(settings)
     return create_app(settings)
+
+
+def settle() -> None:
+    """Leave all that is there by now, modules and model, out of later garbage collections.
+
+    A collection holds up every request: a full one takes as long as there are objects to visit, and
+    loading a model sets several off.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def log_as(settings: Settings) -> None:

@@ -76,6 +76,12 @@ class Metrics:
         self._picks = Counter(
             "personalize_picks", "Products shown by reason", ["reason"], registry=self._registry
         )
+        self._refreshes = Counter(
+            "personalize_demand_refreshes",
+            "Refreshes of demand by outcome",
+            ["outcome"],
+            registry=self._registry,
+        )
         self._orders = Counter(
             "personalize_orders", "Orders taken in by outcome", ["outcome"], registry=self._registry
         )
@@ -116,6 +122,10 @@ class Metrics:
     def orders(self, outcome: str, n: int = 1) -> None:
         """Count orders that were ``applied``, ``stale`` or ``rejected``."""
         self._orders.labels(outcome).inc(n)
+
+    def refresh(self, outcome: str) -> None:
+        """Count a refresh of demand that was ``done`` or ``failed``."""
+        self._refreshes.labels(outcome).inc()
 
     def text(self) -> bytes:
         """Return everything that was counted, by all workers, and the model of this one."""

@@ -83,6 +83,12 @@ class Settings(BaseSettings):
         le=4,
         description="How often a new model, policy or catalogue is looked for",
     )
+    demand_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=86_400 * 365,
+        description="How old demand may be before it is refreshed from the store; 0: it is not",
+    )
     key_seconds: float = Field(
         default=5.0, ge=0, le=60, description="How long the scopes of a key are remembered"
     )

@@ -1,25 +1,82 @@
-"""Several workers on one socket: watched over, counted together, stopped in good order."""
+"""Several workers on one socket: watched over, replaced when they die, stopped in good order."""
 
 from __future__ import annotations
 
 import logging
+import signal
+import socket
+import sys
+from typing import Final
 
+import uvicorn
+from fastapi import FastAPI
 from prometheus_client.multiprocess import mark_process_dead
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Multiprocess
+
+import personalize as pz
+from service.app import from_environment, settle
 
 log = logging.getLogger("personalize.service")
 
+APPLICATION: Final = "service.workers:application"
+ATTEMPTS: Final = 3
+"""Starts in vain for each worker, with none that serves, before the service gives up."""
+
+
+def application() -> FastAPI:
+    """Return the application of a worker; an error that ends it is one line."""
+    try:
+        app = from_environment()
+    except pz.PersonalizeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+    settle()
+    return app
+
 
 class Workers(Multiprocess):
-    """uvicorn's supervisor, which replaces workers that die."""
+    """Keeps as many workers as ``config.workers`` says.
+
+    One that dies or hangs is replaced, again and again: the cause may pass. Only where none serves
+    and start after start fails is the service at an end.
+
+    Attributes
+    ----------
+    failed : bool
+        Whether it ended because no worker could start.
+    """
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self.failed = False
+        self._in_vain = 0
+        self._has_served: set[int | None] = set()
 
     def keep_subprocess_alive(self) -> None:
-        """Replace workers that have died; what they showed of themselves is counted no more."""
-        before = {process.pid for process in self.processes}
-        super().keep_subprocess_alive()
-        for pid in before - {process.pid for process in self.processes}:
-            log.error("worker %s died, another one takes its place", pid)
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        """Replace every worker that is gone or hangs."""
+        patience = self.config.timeout_worker_healthcheck
+        for place, process in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
+            if process.is_alive(timeout=patience):
+                if process.pid not in self._has_served and process.is_ready(timeout=patience):
+                    self._has_served.add(process.pid)
+                    self._in_vain = 0
+                continue
+            process.kill()
+            process.join()
+            self._in_vain += process.pid not in self._has_served
+            self._has_served.discard(process.pid)
+            mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+            if self._in_vain >= ATTEMPTS * self.processes_num and not self._has_served:
+                self.failed = True
+                self.should_exit.set()
+                return
+            told = "worker %s %s; another one is started"
+            log.error(told, process.pid, _ended(process.exitcode))
+            started = type(process)(self.config, self.sockets)
+            started.start()
+            self.processes[place] = started
 
     def terminate_all(self) -> None:
         """Stop listening here, then tell the workers to stop.
@@ -29,3 +86,9 @@ class Workers(Multiprocess):
         for sock in self.sockets:
             sock.close()
         super().terminate_all()
+
+
+def _ended(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    return f"ended with {exit_code}"

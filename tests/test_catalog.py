@@ -387,3 +387,19 @@ def test_products_survive_their_table(some: list[Product]) -> None:
     again = Catalog.from_frame(catalog.frame)
     expected = sorted(some, key=lambda product: product.product_id.encode())
     assert list(again.products()) == list(catalog.products()) == expected
+
+
+def test_catalog_does_not_change() -> None:
+    """A catalogue cannot be set anew; rows and frame say the same, whichever came first."""
+    rows = [
+        Product("b", price=2, sensitive=True),
+        Product("a", price=float("nan"), title="A"),
+    ]
+    by_rows = Catalog.from_products(rows)
+    with pytest.raises(AttributeError, match="frame: a catalogue does not change"):
+        by_rows.frame = by_rows.frame  # type: ignore[misc]
+    by_frame = Catalog(by_rows.frame)
+    assert len(by_frame) == len(by_rows) == 2
+    assert list(by_frame.products()) == list(by_rows.products())
+    assert by_rows.product("a") == Product("a", title="A")
+    assert by_frame.product("b") == Product("b", price=2.0, sensitive=True)

@@ -2,7 +2,8 @@
 
 ::
 
-    training.py asking.py evaluation.py
+    training.py retraining.py refreshing.py
+    asking.py evaluation.py
     models.py keys.py                           the commands
     options.py reading.py policies.py           what they share: options, files
     console.py wording.py present.py            the terminal, its words, the clock
@@ -21,7 +22,7 @@ from typing import Annotated
 
 import typer
 
-from personalize.cli import asking, evaluation, keys, models, training
+from personalize.cli import asking, evaluation, keys, models, refreshing, retraining, training
 from personalize.cli.console import fail, say, tell, warnings_told
 from personalize.cli.options import spread
 from personalize.cli.wording import asked_wrongly, error_lines
@@ -36,6 +37,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("train")(training.train)
+app.command("retrain")(retraining.retrain)
+app.command("refresh-demand")(refreshing.refresh_demand)
 app.command("evaluate")(evaluation.evaluate_)
 app.command("recommend")(asking.recommend)
 app.command("suppress")(asking.suppress)

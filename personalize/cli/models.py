@@ -57,6 +57,16 @@ def use(version: VersionName, models: ModelsFolder) -> None:
     say(f"current: {version}")
 
 
+@app.command()
+def prune(
+    models: ModelsFolder,
+    keep: Annotated[int, typer.Option(min=1, metavar="N", help="How many of the newest stay.")] = 5,
+) -> None:
+    """Remove old versions; the current one and those that are being served stay in any case."""
+    gone = ModelsDirectory(models).prune(keep)
+    say(f"removed: {', '.join(gone) or 'none'}")
+
+
 @app.command("show")
 def show_version(version: VersionName, models: ModelsFolder) -> None:
     """Print what VERSION says of itself: configuration, counts, metrics (JSON)."""

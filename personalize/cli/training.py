@@ -68,7 +68,7 @@ def train(
     facts, products = read_facts(reading, store)
     if store and moment is None:
         moment = now()
-        _warn_of_empty_days(facts, to_micros(moment))
+        warn_of_empty_days(facts, to_micros(moment))
     started = time.monotonic()
     with progress("learning", ""):
         engine = Engine.fit(facts, products, settings, moment)
@@ -144,7 +144,7 @@ def _check_store(url: str) -> None:
         raise StoreError(f"store {url}: there is no folder {file.parent}", url=url)
 
 
-def _warn_of_empty_days(orders: Orders, moment: int) -> None:
+def warn_of_empty_days(orders: Orders, moment: int) -> None:
     """Say when the newest order is so old that the days since would count as days without sales."""
     if orders.newest == MISSING or moment - orders.newest <= QUIET_DAYS * DAY:
         return

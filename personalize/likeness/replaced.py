@@ -9,16 +9,17 @@ all products of a word, since one pair alone is too rare to say so; what a shop 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from scipy import sparse
-from scipy.special import gammaincinv
 
 from personalize.catalog import Product
 from personalize.config import EngineConfig
 from personalize.interactions import Interactions
 from personalize.likeness.nearest import Index, entries
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -43,6 +44,8 @@ class WordPairs(NamedTuple):
 
         That of a Poisson rate under Jeffreys' prior, as for product types.
         """
+        from scipy.special import gammaincinv
+
         bound = gammaincinv(self.seen + 0.5, QUANTILE)
         known = self.expected > 0
         return np.where(known, bound / np.where(known, self.expected, 1.0), np.inf)
@@ -55,6 +58,8 @@ def fit_replaced(
 
     Products with a product type are left to what is learned of their types.
     """
+    from scipy import sparse
+
     untyped = np.fromiter((product.product_type is None for product in products), bool)
     words = np.where(untyped[:, None], index.words, -1)
     place, column = np.nonzero(words >= 0)
@@ -85,6 +90,8 @@ def count_word_pairs(holds: sparse.csr_array, baskets: Interactions) -> WordPair
     With L orders of product p, n products in an order, and sums over orders,
     expected = sum over pairs p < q of the word of L(p) L(q) * sum n (n - 1) / (sum n)^2.
     """
+    from scipy import sparse
+
     sizes = np.diff(baskets.basket_indptr)
     step = max(1, -(-len(baskets.basket_products) // MAX_LINES))
     use = np.flatnonzero((sizes <= MAX_ROW) & (np.arange(len(sizes)) % step == 0))

@@ -13,7 +13,6 @@ from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaln, gammaincinv
 
 from personalize.config import EngineConfig
 from personalize.purchases import Occasion
@@ -219,6 +218,8 @@ class _Shrunken:
 
 def _shrink(table: _LifeTable, above: _Shrunken, strength: float, basis: int) -> _Shrunken:
     """Return discrete hazards with the floor above as so many purchases of prior evidence."""
+    from scipy.special import gammaincinv
+
     prior = above.strength[:, None]
     events = table.events + prior * above.hazard
     hazard = np.clip(events / np.maximum(table.at_risk + prior, 1e-9), 0.0, 1.0 - 1e-9)
@@ -245,6 +246,8 @@ def _alikeness(parts: _LifeTable, whole: _Shrunken, most: float) -> Floats:
     from a beta distribution around that of all (beta-binomial). Coffee and coats together say
     little of either; a shop of one kind of thing says much.
     """
+    from scipy.special import betaln
+
     known = np.argsort(-parts.at_risk[:, 0], kind="stable")[:_MOST_PARTS]
     events, at_risk = parts.events[known], parts.at_risk[known]
     hazard = np.broadcast_to(np.clip(whole.hazard, 1e-9, 1 - 1e-9), events.shape)

@@ -209,8 +209,19 @@ def _fill_features(
 fill_features = compiled(_fill_features, uses=(pair_features, place_of))
 
 
-def target_features(level: Level, as_of: int, curves: Curves) -> Floats:
+def target_features(
+    level: Level, as_of: int, curves: Curves, earlier: tuple[Ints, int] | None = None
+) -> Floats:
     """Return what is known of each target alone, in the order of `TARGET_FEATURES`.
+
+    Parameters
+    ----------
+    level : Level
+    as_of : int, microseconds UTC
+    curves : Curves
+    earlier : (int64, shape (n_targets,), and int, microseconds UTC), optional
+        Where `level` holds recent purchases only: how many there were of each target before, and
+        when the first was made. The recent ones reach back 30 days at least.
 
     Returns
     -------
@@ -219,8 +230,12 @@ def target_features(level: Level, as_of: int, curves: Curves) -> Floats:
         of their kind, as usual.
     """
     occasions, n_rows = level.occasions, len(curves.upper)
-    days = max((as_of - int(occasions.at.min(initial=as_of))) / DAY, 1.0)
+    first_at = int(occasions.at.min(initial=as_of))
     ever = np.bincount(occasions.target, minlength=n_rows)
+    if earlier is not None:
+        ever[: len(earlier[0])] += earlier[0]
+        first_at = min(first_at, earlier[1])
+    days = max((as_of - first_at) / DAY, 1.0)
 
     def sold(window: int) -> Floats:
         recent = occasions.at >= as_of - window * DAY

@@ -12,6 +12,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from personalize.store.keys import SCOPES, KeyRecord
 from personalize.store.patience import Patience
 from personalize.store.state import (
@@ -22,7 +24,9 @@ from personalize.store.state import (
     StoredOrder,
 )
 from personalize.store.store import Store
-from personalize.store.transfer import ImportReport
+
+if TYPE_CHECKING:
+    from personalize.store.transfer import ImportReport
 
 __all__ = [
     "SCOPES",
@@ -36,3 +40,12 @@ __all__ = [
     "StoredLine",
     "StoredOrder",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what only an import needs, loaded when it is asked for."""
+    if name == "ImportReport":
+        from personalize.store.transfer import ImportReport
+
+        return ImportReport
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from personalize.catalog import Catalog, Product
 from personalize.errors import StoreError
-from personalize.orders import Orders
 from personalize.policy import Policy
 from personalize.purchases import OrderLine
-from personalize.store import catalogue, keys, lines, orders, policies, transfer
+from personalize.store import catalogue, keys, lines, orders, policies
 from personalize.store.database import Database
 from personalize.store.keys import KeyRecord
 from personalize.store.opening import open_database
@@ -29,7 +28,10 @@ from personalize.store.state import (
     snapshot_version,
     tombstone,
 )
-from personalize.store.transfer import ImportReport, Progress
+
+if TYPE_CHECKING:
+    from personalize.orders import Orders
+    from personalize.store.transfer import ImportReport, Progress
 
 
 class Store:
@@ -238,17 +240,24 @@ class Store:
         progress : callable of (done, total), optional
             Called after every part, in orders.
         """
+        from personalize.store import transfer
+
         done = applied = 0
         for part in transfer.snapshots(given):
             applied += sum(self._database.load(orders.put, part))
             done += len(part)
             if progress is not None:
                 progress(done, given.n_orders)
-        return ImportReport(done, given.n_lines, applied, done - applied)
+        return transfer.ImportReport(done, given.n_lines, applied, done - applied)
 
-    def orders(self) -> Orders:
-        """Return all orders as they stand, for training; deleted ones are absent."""
-        return self._database.export(transfer.read)
+    def orders(self, since: int | None = None) -> Orders:
+        """Return all orders as they stand, for training; deleted ones are absent.
+
+        With `since` (microseconds UTC) only those that were ordered then or later.
+        """
+        from personalize.store import transfer
+
+        return self._database.export(transfer.read, since)
 
     def put_products(self, products: Sequence[Product]) -> int:
         """Store products, each as a whole; return the catalogue's revision.

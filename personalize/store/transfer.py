@@ -126,12 +126,19 @@ _LINES = sa.select(
 )
 
 
-def read(connection: sa.Connection) -> Orders:
-    """Return every order as it stands, adjustments included; deleted ones are absent."""
-    heads = _columns(connection, _HEADS, _HEAD_TYPES)
+def read(connection: sa.Connection, since: int | None = None) -> Orders:
+    """Return every order as it stands, adjustments included; deleted ones are absent.
+
+    With `since` (microseconds UTC) only those that were ordered then or later.
+    """
+    of_heads, of_lines = _HEADS, _LINES
+    if since is not None:
+        of_heads = _HEADS.where(orders.c.ordered_at >= since)
+        of_lines = _LINES.where(order_lines.c.ordered_at >= since)
+    heads = _columns(connection, of_heads, _HEAD_TYPES)
     order_id, customer_id, ordered_at, updated_at, currency, channel = heads
     line_order_id, product_id, quantity, returned, returned_at, gift, price, sent = _columns(
-        connection, _LINES, _LINE_TYPES
+        connection, of_lines, _LINE_TYPES
     )
     customers, products = customer_id.dictionary_encode(), product_id.dictionary_encode()
     return Orders.from_arrays(

@@ -37,6 +37,13 @@ from service.schemas.fields import (
     When,
     all_below,
 )
+from service.schemas.models import (
+    ModelApplied,
+    ModelBody,
+    ModelCurrent,
+    ModelOut,
+    ModelsOut,
+)
 from service.schemas.orders import (
     AdjustmentBody,
     AdjustmentLineBody,
@@ -117,6 +124,11 @@ __all__ = [
     "LineProblem",
     "Live",
     "MessageMoment",
+    "ModelApplied",
+    "ModelBody",
+    "ModelCurrent",
+    "ModelOut",
+    "ModelsOut",
     "Moment",
     "OneDecisionOut",
     "OrderBody",

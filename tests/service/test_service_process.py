@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
@@ -20,8 +21,8 @@ import pytest
 from service_shop import COAT, NOW, order_body
 
 import personalize as pz
-from service import Settings
-from service.__main__ import main
+from service import Settings, workers
+from service.__main__ import _announce_when_up, main
 from service.app import from_environment
 
 ROOT = Path(__file__).parents[2]
@@ -202,23 +203,25 @@ def once_up(then: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> 
     return thread
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.usefixtures("handlers")
-def test_stop_is_no_failure(
-    arguments: list[str],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    workers: str,
-) -> None:
-    """A signal stops the service with 0, and its own handlers are back afterwards."""
-    for name in ("PROMETHEUS_MULTIPROC_DIR", *Settings.model_fields):  # set for the workers
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take out of the environment, in the end, what a service sets for its workers."""
+    for name in ("PROMETHEUS_MULTIPROC_DIR", *Settings.model_fields):
         monkeypatch.setenv(name if name.isupper() else f"PERSONALIZE_{name.upper()}", "x")
         monkeypatch.delenv(name if name.isupper() else f"PERSONALIZE_{name.upper()}")
+
+
+@pytest.mark.parametrize("n_workers", ["1", "2"])
+@pytest.mark.usefixtures("handlers", "clean")
+def test_stop_is_no_failure(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], n_workers: str
+) -> None:
+    """A signal stops the service with 0, and its own handlers are back afterwards."""
     answers: list[int] = []
     thread = once_up(
         lambda url: answers.append(httpx.get(f"{url}/health/ready").status_code), capsys
     )
-    assert main([*arguments, "--workers", workers]) == 0
+    assert main([*arguments, "--workers", n_workers]) == 0
     thread.join(timeout=10)
     assert answers == [200]
 
@@ -251,6 +254,83 @@ def test_factory_reads_the_environment(settings: Settings, monkeypatch: pytest.M
     app = from_environment()
     shop = app.state.shop
     assert shop.settings.access_log is True
+    assert shop.live.model_version == "v1"
+    shop.store.close()
+
+
+@pytest.mark.usefixtures("handlers", "clean")
+def test_a_killed_worker_is_replaced(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """SIGKILL of a worker: the other one answers, and another one is there soon."""
+    own = {child.pid for child in multiprocessing.active_children()}
+
+    def workers() -> set[int]:
+        alive = {child.pid for child in multiprocessing.active_children()} - own
+        return {pid for pid in alive if pid is not None}
+
+    seen: list[set[int]] = []
+
+    def kill_one(url: str) -> None:
+        end = time.monotonic() + 60
+        before = workers()
+        os.kill(min(before), signal.SIGKILL)
+        while len(workers() - before) < 1:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        seen.extend([before, workers()])
+        assert httpx.get(f"{url}/health/ready", timeout=30).status_code == 200
+
+    thread = once_up(kill_one, capsys)
+    assert main([*arguments, "--workers", "2"]) == 0
+    thread.join(timeout=10)
+    assert (len(seen[0]), len(seen[1]), len(seen[0] & seen[1])) == (2, 2, 1)
+    killed = min(seen[0])
+    assert f"worker {killed} was killed by SIGKILL; another one is started" in caplog.text
+
+
+@pytest.mark.usefixtures("handlers", "clean")
+def test_workers_that_cannot_start_end_the_service(
+    arguments: list[str],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each says why in one line, and after a few attempts the service ends with 1 and says so."""
+    monkeypatch.setattr("service.__main__.refuse_exposure", lambda settings: None)
+    monkeypatch.setattr("service.workers.ATTEMPTS", 1)
+    store = ["--store", "mysql://u:secret@h/shop", "--port", "0"]
+    assert main([*store, "--workers", "2"]) == 1
+    lines = capfd.readouterr().err.splitlines()
+    assert lines.count(lines[0]) == 2
+    assert lines[0].startswith("error: store mysql://u:***@h/shop: only SQLite")
+    assert lines[-1] == (
+        "error: no worker can start, so none is started any more; the lines above say why"
+    )
+    assert "ended with 1; another one is started" in caplog.text
+
+
+def test_no_worker_no_announcement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no worker answers in time, the service is never said to listen."""
+    monkeypatch.setattr("service.__main__._READY_SECONDS", 0.1)
+    is_up = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = closed.getsockname()[:2]
+    _announce_when_up(address, lambda: pytest.fail("it said so"), is_up)
+    assert not is_up.is_set()
+
+
+def test_a_worker_says_why_it_cannot_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    """What ends a worker is one line; else it makes the application of the environment."""
+    monkeypatch.setenv("PERSONALIZE_STORE", "mysql://u:secret@h/shop")
+    with pytest.raises(SystemExit, match="1"):
+        workers.application()
+    assert capsys.readouterr().err.startswith("error: store mysql://u:***@h/shop: only SQLite")
+    monkeypatch.setenv("PERSONALIZE_STORE", settings.store)
+    monkeypatch.setenv("PERSONALIZE_MODELS", str(settings.models))
+    shop = workers.application().state.shop
     assert shop.live.model_version == "v1"
     shop.store.close()
 

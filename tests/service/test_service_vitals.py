@@ -174,6 +174,25 @@ def test_room_for_connections_is_made(settings: Settings, monkeypatch: pytest.Mo
     assert allowed == [(1320, 4096), (1320, resource.RLIM_INFINITY)]
 
 
+class Worker:
+    """A worker that is there or gone, in place of a process."""
+
+    exitcode = 1
+
+    def __init__(self, pid: object = None, sockets: object = None, is_there: bool = True) -> None:
+        self.pid = pid if isinstance(pid, int) else 9
+        self.is_there = is_there
+
+    def is_alive(self, timeout: float) -> bool:
+        """Return whether it is there."""
+        return self.is_there
+
+    def start(self) -> None:
+        """Do nothing, like the others."""
+
+    kill = join = start
+
+
 def test_dead_workers_are_not_counted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -182,14 +201,19 @@ def test_dead_workers_are_not_counted(
     for name in ("gauge_livesum_7.db", "gauge_livesum_8.db", "counter_7.db"):
         (tmp_path / name).write_bytes(b"")
     workers = Workers.__new__(Workers)
-    workers.processes = [SimpleNamespace(pid=7), SimpleNamespace(pid=8)]  # type: ignore[list-item]
-
-    def replace(self: Workers) -> None:
-        self.processes[0] = SimpleNamespace(pid=9)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(Multiprocess, "keep_subprocess_alive", replace)
+    vars(workers).update(
+        config=SimpleNamespace(timeout_worker_healthcheck=1),
+        should_exit=threading.Event(),
+        processes_num=2,
+        sockets=[],
+        processes=[Worker(7, is_there=False), Worker(8)],
+        failed=False,
+        _in_vain=0,
+        _has_served={7, 8},
+    )
     workers.keep_subprocess_alive()
-    assert "worker 7 died" in caplog.text
+    assert [process.pid for process in workers.processes] == [9, 8]
+    assert "worker 7 ended with 1; another one is started" in caplog.text
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "counter_7.db", "gauge_livesum_8.db",
     ]  # fmt: skip
