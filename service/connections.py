@@ -104,6 +104,11 @@ class Connections:
         self._open.discard(connection)
         self._surplus.discard(connection)
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether deadlines are looked at: while there are connections."""
+        return self._timer is not None
+
     def stop(self) -> None:
         """Look no more."""
         if self._timer is not None:

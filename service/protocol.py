@@ -372,6 +372,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(_Fault.TIMED_OUT_HEAD)
         elif self._phase == _BODY:
             self._refuse(_Fault.TIMED_OUT_BODY)
+        elif self._phase == _ANSWER and self.write_deadline < NEVER:
+            self.deadline = self.write_deadline  # the answer has begun: it waits for its reader
         elif self._phase == _ANSWER:
             self._refuse(_Fault.LATE_ANSWER)
         else:

@@ -15,7 +15,8 @@ import pytest
 from service_shop import Client
 from wire import Wire, listening, rest_of, statuses
 
-from service.connections import SURPLUS
+from service import Settings
+from service.connections import SURPLUS, Connections, Limits
 from service.protocol import MAX_PIPELINED, GuardedProtocol
 
 HOST = b"Host: localhost\r\n"
@@ -70,15 +71,23 @@ def echo() -> Echo:
     return Echo()
 
 
+SIZES = {
+    "max_connections": 3, "max_head_bytes": 2048, "max_target_bytes": 256, "max_headers": 10,
+}  # fmt: skip
+TIMES = ("head", "body", "answer", "write", "keep_alive")
+
+
 @pytest.fixture
 def wire(echo: Echo) -> Iterator[Wire]:
-    """Return a server of the application, with limits that a test can reach."""
-    with listening(
-        echo,
-        max_connections=3, max_head_bytes=2048, max_target_bytes=256, max_headers=10,
-        head_seconds=0.4, body_seconds=0.4, answer_seconds=0.8, write_seconds=0.4,
-        keep_alive_seconds=0.4,
-    ) as served:  # fmt: skip
+    """Return a server of the application, with sizes that a test can reach."""
+    with listening(echo, **SIZES) as served:
+        yield served
+
+
+@pytest.fixture
+def hasty(echo: Echo) -> Iterator[Wire]:
+    """Return a server that waits for nobody."""
+    with listening(echo, **{f"{name}_seconds": 0.4 for name in TIMES}) as served:
         yield served
 
 
@@ -268,9 +277,9 @@ def test_head_in_pieces_is_measured_as_a_whole(wire: Wire) -> None:
     assert statuses(wire.ask(GET, *pieces[:4], b"Y: " + b"a" * 300 + b"\r\n\r\n")) == [431]
 
 
-def test_slow_head(wire: Wire) -> None:
+def test_slow_head(hasty: Wire) -> None:
     """A head that does not end is a 408, however its bytes drip."""
-    with wire.open() as sock:
+    with hasty.open() as sock:
         sock.sendall(GET)
         answer = b""
         sock.settimeout(0.1)
@@ -282,60 +291,60 @@ def test_slow_head(wire: Wire) -> None:
         sock.settimeout(10)
         answer += rest_of(sock)
     assert problem(answer)["detail"] == "the head of the request did not come in time"
-    assert wire.counted == ["head_timeout"]
+    assert hasty.counted == ["head_timeout"]
 
 
-def test_slow_second_head(wire: Wire) -> None:
+def test_slow_second_head(hasty: Wire) -> None:
     """Half a head behind an answered request has its time too."""
-    answer = wire.ask(GET + NEXT + b"GET /")
+    answer = hasty.ask(GET + NEXT + b"GET /")
     assert statuses(answer) == [200, 408]
 
 
 @pytest.mark.parametrize("raw", [b"", GET + NEXT])
-def test_idle_connections_are_closed(wire: Wire, raw: bytes) -> None:
+def test_idle_connections_are_closed(hasty: Wire, raw: bytes) -> None:
     """A connection on which nothing comes is closed without a word."""
-    assert statuses(wire.ask(raw)) == [200] * bool(raw)
-    assert wire.counted == []
+    assert statuses(hasty.ask(raw)) == [200] * bool(raw)
+    assert hasty.counted == []
 
 
-def test_slow_body(wire: Wire, echo: Echo) -> None:
+def test_slow_body(hasty: Wire, echo: Echo) -> None:
     """A body that does not come is a 408 with the caller's request id; the application knows."""
-    answer = wire.ask(PUT + b"X-Request-Id: mine\r\nContent-Length: 9\r\n\r\nbody")
+    answer = hasty.ask(PUT + b"X-Request-Id: mine\r\nContent-Length: 9\r\n\r\nbody")
     assert problem(answer)["detail"] == "the body of the request did not come in time"
     assert problem(answer)["request_id"] == "mine"
-    assert wire.counted == ["body_timeout"]
+    assert hasty.counted == ["body_timeout"]
     assert echo.disconnected.wait(10)
-    until(lambda: wire.connections.n_answering == 0)
+    until(lambda: hasty.connections.n_answering == 0)
 
 
-def test_late_answer(wire: Wire, echo: Echo) -> None:
+def test_late_answer(hasty: Wire, echo: Echo) -> None:
     """An answer that does not come is a 503; what the application does goes on."""
-    wire.call(echo.may_answer.clear)
-    answer = wire.ask(GET + NEXT + GET + NEXT)
+    hasty.call(echo.may_answer.clear)
+    answer = hasty.ask(GET + NEXT + GET + NEXT)
     assert "takes too long" in problem(answer)["detail"]
-    assert wire.counted == ["answer_timeout"]
-    assert wire.connections.n_answering == 0
-    assert len(wire.state.tasks) == 1
-    wire.call(echo.may_answer.set)
-    until(lambda: not wire.state.tasks)
+    assert hasty.counted == ["answer_timeout"]
+    assert hasty.connections.n_answering == 0
+    assert len(hasty.state.tasks) == 1
+    hasty.call(echo.may_answer.set)
+    until(lambda: not hasty.state.tasks)
 
 
-def test_answer_that_stops_amid(wire: Wire, echo: Echo) -> None:
+def test_answer_that_stops_amid(hasty: Wire, echo: Echo) -> None:
     """An answer that has begun and does not go on is cut off: no problem can be put into it."""
     echo.size = 10
-    answer = wire.ask(b"GET /stuck HTTP/1.1\r\n" + HOST + NEXT)
+    answer = hasty.ask(b"GET /stuck HTTP/1.1\r\n" + HOST + NEXT)
     assert statuses(answer) == [200]
     assert answer.endswith(b"\r\n\r\n" + b"x" * 10)
-    assert wire.counted == ["answer_timeout"]
+    assert hasty.counted == ["answer_timeout"]
 
 
-def test_caller_that_does_not_read(wire: Wire, echo: Echo) -> None:
+def test_caller_that_does_not_read(hasty: Wire, echo: Echo) -> None:
     """An answer that nobody reads is cut, and its memory is free again."""
     echo.size = 10_000_000
-    with wire.open() as sock:
+    with hasty.open() as sock:
         sock.sendall(GET + NEXT)
-        until(lambda: "write_timeout" in wire.counted)
-    until(lambda: len(wire.connections) == 0)
+        until(lambda: "write_timeout" in hasty.counted)
+    until(lambda: len(hasty.connections) == 0)
 
 
 def test_caller_that_reads_slowly_enough(wire: Wire, echo: Echo) -> None:
@@ -345,25 +354,25 @@ def test_caller_that_reads_slowly_enough(wire: Wire, echo: Echo) -> None:
     assert wire.counted == []
 
 
-def test_closed_connection_that_is_not_read(wire: Wire, echo: Echo) -> None:
+def test_closed_connection_that_is_not_read(hasty: Wire, echo: Echo) -> None:
     """The last answer of a connection does not wait for its reader without end."""
     echo.size = 3_000_000
-    with wire.open() as sock:
+    with hasty.open() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.sendall(GET + LAST)
-        until(lambda: bool(wire.connections))
-        until(lambda: len(wire.connections) == 0)
+        until(lambda: bool(hasty.connections))
+        until(lambda: len(hasty.connections) == 0)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_broken_answer_that_is_not_read(wire: Wire, echo: Echo) -> None:
+def test_broken_answer_that_is_not_read(hasty: Wire, echo: Echo) -> None:
     """An application that breaks off leaves no connection behind, read or not."""
     echo.size = 10_000_000
-    with wire.open() as sock:
+    with hasty.open() as sock:
         sock.sendall(b"GET /broken HTTP/1.1\r\n" + HOST + NEXT)
-        until(lambda: wire.connections.n_answering == 1)
-        until(lambda: len(wire.connections) == 0)
-    until(lambda: wire.connections.n_answering == 0)
+        until(lambda: hasty.connections.n_answering == 1)
+        until(lambda: len(hasty.connections) == 0)
+    until(lambda: hasty.connections.n_answering == 0)
 
 
 def test_too_many_connections(wire: Wire, echo: Echo) -> None:
@@ -478,6 +487,7 @@ def test_draining_says_so_on_every_connection(wire: Wire) -> None:
     ("target", "status"),
     [
         (b"/v1/orders/%00", 422), (b"/v1/orders/%", 422), (b"/v1/orders/%zz", 422),
+        (b"/v1/customers/%zz/suppressions/p", 422), (b"/v1/customers/c/suppressions/a%", 422),
         (b"/v1/orders/%c0%af", 422), (b"/v1/orders/%ed%a0%80", 422),
         (b"/v1/orders/../policy", 404), (b"/v1/orders/%2e%2e", 404), (b"//v1//policy", 404),
         (b"//evil.example/v1/policy", 404), (b"/v1/policy/", 404), (b"/v1%2fpolicy", 404),
@@ -486,9 +496,10 @@ def test_draining_says_so_on_every_connection(wire: Wire) -> None:
 )  # fmt: skip
 def test_tricks_of_paths(client: Client, target: bytes, status: int) -> None:
     """No detour of a path leads anywhere: what is no address or no id is a 4xx problem."""
+    assert client.get("/v1/customers/c/suppressions/p").status_code == 200
     with listening(client.app) as wire:
         method = b"OPTIONS " if target == b"*" else b"GET "
-        answer = wire.ask(method + target + b" HTTP/1.1\r\nHost: localhost:1\r\n" + LAST)
+        answer = wire.ask(method + target + b" HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n" + LAST)
     assert statuses(answer) == [status]
     found = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert found["status"] == status
@@ -569,3 +580,35 @@ def test_idle_connections_end_after_answers_at_once(quick: Wire) -> None:
     with quick.open() as sock:
         sock.sendall(now(b"/now"))
         assert statuses(rest_of(sock)) == [200]
+
+
+def test_nobody_is_looked_at_for_long() -> None:
+    """The timer that looks at connections ends with the last of them, and on demand."""
+    limits = Limits.of(Settings(**{f"{name}_seconds": 0.04 for name in TIMES}))
+    connections = Connections(limits, lambda _reason: None)
+    expired: list[float] = []
+
+    class Late:
+        deadline = write_deadline = 0.0
+
+        def expire(self, now: float) -> None:
+            expired.append(now)
+
+    one = Late()
+
+    async def run() -> None:
+        connections.stop()
+        assert connections.enter(one, asyncio.get_running_loop())
+        while not expired:
+            await asyncio.sleep(0.01)
+        connections.leave(one)
+        while connections.is_looking:
+            await asyncio.sleep(0.01)
+        n_times = len(expired)
+        assert connections.enter(one, asyncio.get_running_loop())
+        assert connections.is_looking
+        connections.stop()
+        await asyncio.sleep(0.05)
+        assert (len(expired), connections.is_looking) == (n_times, False)
+
+    asyncio.run(run())

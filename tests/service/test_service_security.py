@@ -27,6 +27,7 @@ CALLS = {
     ],
     "admin": [("GET", "/v1/policy"), ("PUT", "/v1/policy")],
 }  # fmt: skip
+CHECK = f"/v1/customers/c/suppressions/{COAT}"
 OPEN = {"/health/live", "/health/ready", "/metrics"}
 """Without a scope; the metrics only where nobody else can reach the service."""
 ALL = [(scope, *call) for scope, calls in CALLS.items() for call in calls]
@@ -187,6 +188,7 @@ def test_tireless_addresses_wait(start: Start, settings: Settings) -> None:
     client = start(settings.model_copy(update=limits), address="203.0.113.9")
     good, other = key(client, "admin"), key(client, "admin")
     assert client.get("/v1/policy", headers=good).status_code == 200
+    assert client.get(CHECK, headers=good).status_code == 403
     for n in range(3):
         bad = {"Authorization": f"Bearer pk_{n}"}
         assert client.get("/v1/policy", headers=bad).status_code == 401
@@ -238,12 +240,23 @@ def test_memory_of_failures_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [attempts.seconds_to_wait(address) > 0 for address in "abc"] == [False, True, True]
 
 
+def test_lean_answers_carry_the_same_headers(start: Start, settings: Settings) -> None:
+    """Decisions that no router sees are as closed to browsers as all else."""
+    client = start(settings.model_copy(update={"key_seconds": 60.0}))
+    first, again, other = (client.get(path) for path in (CHECK, CHECK, "/v1/policy"))
+    for name in ("content-security-policy", "x-content-type-options", "cache-control"):
+        assert first.headers[name] == again.headers[name] == other.headers[name]
+
+
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "[::1", "", "10.0.0.7"])
 def test_names_of_others_are_no_way_in(client: Client, host: str) -> None:
     """Without keys a page whose name resolves to this machine (DNS rebinding) reads nothing."""
     assert client.get("/v1/policy", headers={"Host": host}).status_code == 401
     assert client.get("/metrics", headers={"Host": host}).status_code == 401
     assert client.get("/health/live", headers={"Host": host}).status_code == 200
+    for _ in range(2):  # the second time the answer could come by what is remembered
+        assert client.get(CHECK).status_code == 200
+        assert client.get(CHECK, headers={"Host": host}).status_code == 401
     header = key(client, "admin")
     assert client.get("/v1/policy", headers={**header, "Host": host}).status_code == 200
 
@@ -280,6 +293,10 @@ def test_named_origins_may_call(start: Start, settings: Settings) -> None:
     answer = client.get("/v1/policy", headers={"Origin": "http://localhost:3000"})
     assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
     assert "X-Request-Id" in answer.headers["access-control-expose-headers"]
+    for _ in range(2):
+        answer = client.get(CHECK, headers={"Origin": "http://localhost:3000"})
+        assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+        assert "access-control-allow-origin" not in client.get(CHECK).headers
     assert "access-control-allow-credentials" not in answer.headers
     answer = client.get("/v1/policy", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in answer.headers
