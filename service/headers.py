@@ -33,7 +33,8 @@ class Head:
     """
 
     __slots__ = (
-        "authorization", "content_encoding", "content_type", "host", "origin", "request_id",
+        "authorization", "content_encoding", "content_type", "host", "is_forwarded", "origin",
+        "request_id",
     )  # fmt: skip
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -42,6 +43,7 @@ class Head:
         self.content_encoding: bytes | None = None
         self.host: bytes | None = None
         self.origin: bytes | None = None
+        self.is_forwarded = False
         request_id = b""
         for name, value in headers:
             if name == b"authorization":
@@ -58,6 +60,8 @@ class Head:
                     self.host = value
             elif name == b"origin":
                 self.origin = value
+            elif name == b"x-forwarded-for":
+                self.is_forwarded = True
             elif name == b"x-request-id" and not request_id and _REQUEST_ID.fullmatch(value):
                 request_id = value
         # Chance is enough for a name in a log; it guards nothing.

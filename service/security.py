@@ -66,7 +66,9 @@ class Gate:
         if self._is_loopback:
             until, is_open = self._is_open
             if is_open:
-                return now < until and client is not None and (client[0], head.host) in self._near
+                if head.is_forwarded or client is None:  # whoever is behind the proxy decides
+                    return False
+                return now < until and (client[0], head.host) in self._near
         authorization = head.authorization
         if authorization is None or not authorization.startswith(_BEARER):
             return False

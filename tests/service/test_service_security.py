@@ -12,6 +12,7 @@ from service_shop import COAT, NOW, Client
 
 from service import Settings
 from service.attempts import Attempts
+from service.headers import Head
 from service.settings import is_loopback
 
 CALLS = {
@@ -259,6 +260,17 @@ def test_names_of_others_are_no_way_in(client: Client, host: str) -> None:
         assert client.get(CHECK, headers={"Host": host}).status_code == 401
     header = key(client, "admin")
     assert client.get("/v1/policy", headers={**header, "Host": host}).status_code == 200
+
+
+def test_what_a_proxy_forwards_is_not_let_in_by_memory(start: Start, settings: Settings) -> None:
+    """Without keys the address behind a proxy decides, however well known the proxy's is."""
+    client = start(settings.model_copy(update={"key_seconds": 60.0}))
+    assert client.get(CHECK).status_code == 200
+    gate, here = client.shop.gate, ("127.0.0.1", 5000)
+    name = (b"host", b"127.0.0.1:8000")
+    assert gate.remembers(Head([name]), here, "decide")
+    assert not gate.remembers(Head([name]), None, "decide")
+    assert not gate.remembers(Head([name, (b"x-forwarded-for", b"::1")]), here, "decide")
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "LOCALHOST"])
