@@ -25,7 +25,7 @@ from sqlalchemy.pool import NullPool
 
 from personalize.errors import StoreError
 from personalize.store.breaker import Breaker
-from personalize.store.driver import Access, Row, Rows, RowsOfEach, insert_each
+from personalize.store.driver import Access, Row, Rows, RowsOfEach, insert_each, replace_each
 from personalize.store.patience import Patience
 from personalize.store.postgres_connection import (
     BoundedConnection,
@@ -225,6 +225,26 @@ class Postgres:
             copy_rows(connection, table.name, table.columns.keys(), rows)
         elif rows:
             insert_each(connection, table, "%s", rows)
+
+    def replace(
+        self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[object, ...]]
+    ) -> None:
+        """Replace rows that are there, each by the one that begins with the same value."""
+        if len(rows) >= _COPY_FROM:
+            key, *names = table.columns.keys()
+            given = f"given_{table.name}"
+            changes = ", ".join(f"{name} = given.{name}" for name in names)
+            connection.exec_driver_sql(
+                f"CREATE TEMPORARY TABLE {given} (LIKE {table.name}) ON COMMIT DROP"
+            )
+            copy_rows(connection, given, table.columns.keys(), rows)
+            connection.exec_driver_sql(
+                f"UPDATE {table.name} SET {changes} FROM {given} AS given "  # noqa: S608 - our names
+                f"WHERE {table.name}.{key} = given.{key}"
+            )
+            connection.exec_driver_sql(f"DROP TABLE {given}")
+        elif rows:
+            replace_each(connection, table, "%s", rows)
 
     def lock(self, connection: sa.Connection, what: str) -> None:
         """Wait until no other transaction has `what` of this schema; keep it."""

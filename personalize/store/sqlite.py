@@ -18,7 +18,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from personalize.errors import StoreError
-from personalize.store.driver import CLOSED, Access, Row, Rows, RowsOfEach, insert_each
+from personalize.store.driver import (
+    CLOSED,
+    Access,
+    Row,
+    Rows,
+    RowsOfEach,
+    insert_each,
+    replace_each,
+)
 from personalize.store.patience import Patience
 
 _PRAGMAS: Final = (
@@ -113,6 +121,13 @@ class SQLite:
         """Insert new rows of plain values, in the order of the table's columns."""
         if rows:
             insert_each(connection, table, "?", rows)
+
+    def replace(
+        self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[object, ...]]
+    ) -> None:
+        """Replace rows that are there, each by the one that begins with the same value."""
+        if rows:
+            replace_each(connection, table, "?", rows)
 
     def lock(self, connection: sa.Connection, what: str) -> None:
         """Do nothing: whoever writes is alone."""

@@ -265,7 +265,8 @@ class Store:
 
     def import_catalog(self, catalog: Catalog) -> int:
         """Store every product of a catalogue, as `put_products`; products it lacks stay."""
-        return self.put_products(list(catalog.products()))
+        canonical = catalogue.canonical_products(catalog.products())
+        return self._database.load(catalogue.put, canonical)
 
     def product(self, product_id: str) -> Product | None:
         """Return one product, or None if it is unknown."""

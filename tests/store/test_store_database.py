@@ -278,17 +278,6 @@ def writer(path: Path, name: str, n: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def test_processes_open_at_once(tmp_path: Path) -> None:
-    """Several processes may make and fill the same store at the same time."""
-    path = tmp_path / "shop.db"
-    started = [writer(path, name, 10) for name in "abc"]
-    for process in started:
-        process.communicate(timeout=60)
-        assert process.returncode == 0
-    with Store.open(url_of(path), create=False) as store:
-        assert len(store.customer_lines("c")) == 30
-
-
 def test_acknowledged_orders_survive_a_kill(tmp_path: Path) -> None:
     """A process that is killed while it writes has lost nothing that it acknowledged."""
     path = tmp_path / "shop.db"
