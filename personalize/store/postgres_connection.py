@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -43,6 +44,11 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     until: float | None = None
     step_seconds: float = float(_CONNECT_SECONDS)
+
+    @cached_property
+    def questions(self) -> psycopg.RawCursor[Any]:
+        """The one cursor for what every request asks; its parameters are ``$1`` and so on."""
+        return psycopg.RawCursor(self)
 
     def wait(self, gen: Generator[Any, Any, Result], *args: Any, **options: Any) -> Result:
         """Run one of psycopg's conversations with the server."""
