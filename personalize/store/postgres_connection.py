@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 import sqlalchemy as sa
 
+from personalize.store.driver import CLOSED
 from personalize.store.patience import Patience
 
 _CONNECT_SECONDS: Final = 2
@@ -90,6 +91,8 @@ class Pool:
 
     def take(self) -> BoundedConnection:
         """Return a connection, a new one if none is idle; it must be put back."""
+        if self._is_closed:
+            raise psycopg.InterfaceError(CLOSED)
         if not self._places.acquire(timeout=self._wait_seconds):
             raise NoneFreeError(f"all connections were in use for {self._wait_seconds:g} s")
         try:

@@ -173,8 +173,6 @@ class SQLite:
 
     def told(self, error: Exception) -> str:
         """Return what happened and what to do, in one line."""
-        if self._connections.is_closed:
-            return CLOSED
         text = " ".join(str(error).split())
         remedy = next((advice for sign, advice in _REMEDIES.items() if sign in text), "")
         if "locked" in text:

@@ -32,6 +32,16 @@ def test_schema_is_made(new_schema: Callable[[], str]) -> None:
         assert store.order("o") is not None
 
 
+def test_closed_store(new_schema: Callable[[], str]) -> None:
+    """A closed store answers nothing, over no connection, and may be closed again."""
+    store = Store.open(new_schema())
+    store.close()
+    store.close()
+    for question in (store.ping, store.orders, lambda: store.customer_lines("c")):
+        with pytest.raises(StoreError, match="it is closed; open it again"):
+            question()
+
+
 def test_shops_share_a_database(new_schema: Callable[[], str]) -> None:
     """What is in one schema is not in another, not even its locks."""
     with Store.open(new_schema()) as one, Store.open(new_schema()) as other:
