@@ -29,6 +29,7 @@ from personalize.schema import normalise_type
 from personalize.store import (
     Adjustment,
     OrderSnapshot,
+    Patience,
     SnapshotLine,
     Store,
     StoredLine,
@@ -58,6 +59,7 @@ __all__ = [
     "OrderLine",
     "OrderSnapshot",
     "Orders",
+    "Patience",
     "PersonalizeError",
     "PersonalizeWarning",
     "Personalizer",

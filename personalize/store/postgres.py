@@ -53,6 +53,7 @@ _BEGIN: Final = {
     Access.IMPORT: "BEGIN ISOLATION LEVEL READ COMMITTED",
 }
 _DIALECT: Final = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+_ENCODING: Final = "UTF8"
 _SCHEMA: Final = re.compile("[a-z_][a-z0-9_]{0,62}")
 # An order that nobody has seen has no row to lock. The row that is made for it is older than every
 # snapshot and stands for no order.
@@ -141,6 +142,14 @@ class Postgres:
         except psycopg.OperationalError:
             self._breaker.failed()
             raise
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != _ENCODING:
+            connection.close()
+            raise StoreError(
+                f"store {self.url}: the database keeps text as {encoding}; make one with "
+                f"createdb --template=template0 --encoding={_ENCODING}",
+                url=self.url,
+            )
         return connection
 
     def _check_reachable(self) -> None:

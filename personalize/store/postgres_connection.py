@@ -126,7 +126,11 @@ class Pool:
 
 def settings(url: sa.URL, schema: str | None, seconds: float, patience: Patience) -> dict[str, Any]:
     """Return how to connect: what the URL says, and limits of `seconds` for every statement."""
-    query = {name: value for name, value in url.query.items() if name != "schema"}
+    query = {
+        name: value if isinstance(value, str) else ",".join(value)
+        for name, value in url.query.items()
+        if name != "schema"
+    }
     limits = {
         "statement_timeout": round(seconds * 1000 * _STATEMENT_SHARE),
         "lock_timeout": round(seconds * 1000 * _LOCK_SHARE),
@@ -144,5 +148,5 @@ def settings(url: sa.URL, schema: str | None, seconds: float, patience: Patience
         "tcp_user_timeout": round(patience.write_seconds * 1000),
         **url.translate_connect_args(username="user", database="dbname"),
         **query,
-        "options": " ".join([str(query.get("options", "")), *options]).strip(),
+        "options": " ".join([query.get("options", ""), *options]).strip(),
     }

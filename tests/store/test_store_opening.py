@@ -10,9 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from personalize.errors import StoreError
-from personalize.store import OrderSnapshot, SnapshotLine, Store
+from personalize.store import OrderSnapshot, Patience, SnapshotLine, Store, postgres
 from personalize.store.driver import Access
 from personalize.store.opening import database_file
+from personalize.store.postgres_connection import settings
 
 ORDER = OrderSnapshot("o", "c", 1, 1, lines=(SnapshotLine("p", 1),))
 
@@ -139,6 +140,37 @@ def test_writes_are_durable(new_schema: Callable[[], str]) -> None:
         store._database.transaction(Access.WRITE) as connection,
     ):
         assert connection.scalar(sa.text("SHOW synchronous_commit")) == "local"
+
+
+def test_text_of_the_database(
+    new_schema: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that keeps text in another way than is needed is refused."""
+    monkeypatch.setattr(postgres, "_ENCODING", "UTF7")
+    with pytest.raises(StoreError, match=r"keeps text as UTF8; make one with createdb .*=UTF7$"):
+        Store.open(new_schema())
+
+
+def test_parameters_of_a_url() -> None:
+    """What the URL says goes to libpq, but for what is ours; our limits come last, and win."""
+    url = sa.make_url("postgresql://me:a%40b@one/shop?host=two&host=three&sslmode=require&schema=s")
+    url = url.update_query_dict({"options": "-cstatement_timeout=0", "connect_timeout": "9"})
+    found = settings(url, "s", 2.0, Patience(write_seconds=3))
+    assert found == {
+        "application_name": "personalize",
+        "connect_timeout": "9",
+        "keepalives_idle": 30,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 3000,
+        "user": "me",
+        "password": "a@b",
+        "dbname": "shop",
+        "host": "two,three",
+        "sslmode": "require",
+        "options": "-cstatement_timeout=0 -cstatement_timeout=1600 -clock_timeout=1400 "
+        "-cidle_in_transaction_session_timeout=2000 -csearch_path=s",
+    }
 
 
 def test_file_of_a_url() -> None:
