@@ -30,6 +30,7 @@ from personalize.schema import normalise_type
 from personalize.store import (
     Adjustment,
     OrderSnapshot,
+    Patience,
     SnapshotLine,
     Store,
     StoredLine,
@@ -62,6 +63,7 @@ __all__ = [
     "OrderLine",
     "OrderSnapshot",
     "Orders",
+    "Patience",
     "PersonalizeError",
     "PersonalizeWarning",
     "Personalizer",

@@ -6,7 +6,9 @@
     state.py        what an order is, as pure functions
     orders.py lines.py transfer.py catalogue.py policies.py keys.py     what is in a transaction
     database.py patience.py     reading, writing, errors, whatever the database
-    opening.py driver.py sqlite.py     which databases there are, and what differs between them
+    opening.py driver.py     which databases there are, and what differs between them
+    sqlite.py     one file
+    postgres.py postgres_connection.py breaker.py     one schema of a server, which may fail
     upgrade.py layout.py migrations/     the tables and their history
 """
 

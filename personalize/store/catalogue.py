@@ -9,33 +9,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 
 from personalize.catalog import Catalog, Product
 from personalize.errors import InvalidCatalogError
 from personalize.schema import normalise_type
-from personalize.store.driver import driver_of
+from personalize.store.driver import Among, driver_of
 from personalize.store.layout import products
-from personalize.store.orders import batches
 from personalize.store.state import ID_RULE, is_id, is_text
 
-_IDS_AT_ONCE = 500
 _FIELDS = tuple(products.c[name] for name in Product._fields)
 _IDS = ("product_id", "item_group_id")
 _TEXTS = tuple(name for name in Product._fields if name not in ("price", "sensitive"))
 _ALL = sa.select(*_FIELDS).order_by(products.c.product_id)
 _ONE = sa.select(*_FIELDS).where(products.c.product_id == sa.bindparam("product_id"))
-_SOME = sa.select(*_FIELDS).where(products.c.product_id.in_(sa.bindparam("ids", expanding=True)))
+_SOME = Among(sa.select(*_FIELDS), products.c.product_id)
 _SINCE = _ALL.where(products.c.revision > sa.bindparam("revision"))
 _REVISION = sa.select(sa.func.coalesce(sa.func.max(products.c.revision), 0))
-_INSERT = sa.insert(products)
-_UPDATE = (
-    sa.update(products)
-    .where(products.c.product_id == sa.bindparam("at_product"))
-    .values({c.name: sa.bindparam(c.name) for c in products.c})
-)
 
 
 def canonical_products(given: Iterable[Product]) -> dict[str, Product]:
@@ -51,26 +42,16 @@ def canonical_products(given: Iterable[Product]) -> dict[str, Product]:
 
 def put(connection: sa.Connection, given: dict[str, Product]) -> int:
     """Store canonical products; return the revision, a new one if that changed anything."""
-    driver_of(connection).lock(connection, "catalogue")
-    known = {
-        row[0]: Product(*row)
-        for some in batches(given, _IDS_AT_ONCE)
-        for row in connection.execute(_SOME, {"ids": some})
-    }
+    driver = driver_of(connection)
+    driver.lock(connection, "catalogue")
+    known = {row[0]: Product(*row) for row in _SOME.rows(connection, given)}
     changed = [product for product_id, product in given.items() if known.get(product_id) != product]
     now = revision(connection)
     if not changed:
         return now
-    new = [_row(each, now + 1) for each in changed if each.product_id not in known]
-    if new:
-        connection.execute(_INSERT, new)
-    old = [
-        _row(each, now + 1) | {"at_product": each.product_id}
-        for each in changed
-        if each.product_id in known
-    ]
-    if old:
-        connection.execute(_UPDATE, old)
+    for change, is_known in ((driver.insert, False), (driver.replace, True)):
+        rows = [(*each, now + 1) for each in changed if (each.product_id in known) == is_known]
+        change(connection, products, rows)
     return now + 1
 
 
@@ -96,10 +77,6 @@ def catalog(connection: sa.Connection) -> Catalog:
     """Return all products."""
     found: Sequence[Product] = [Product(*row) for row in connection.execute(_ALL)]
     return Catalog.from_products(found)
-
-
-def _row(product: Product, revision: int) -> dict[str, Any]:
-    return product._asdict() | {"revision": revision}
 
 
 def _canonical(given: Product) -> Product:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
+from itertools import islice
 from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ RowsOfEach = Callable[[Collection[str]], Iterable[tuple[str, Iterable[Row]]]]
 """Asks a statement for many values at once; yields those that have rows, each with its rows."""
 
 CLOSED: Final = "it is closed; open it again"
+_IDS_AT_ONCE: Final = 500
 
 
 class Access(Enum):
@@ -65,6 +67,12 @@ class Driver(Protocol):
         """Insert new rows of plain values, in the order of the table's columns."""
         ...
 
+    def replace(
+        self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[object, ...]]
+    ) -> None:
+        """Replace rows that are there, each by the one that begins with the same value."""
+        ...
+
     def lock(self, connection: sa.Connection, what: str) -> None:
         """Wait until no other transaction has `what`; keep it until this one ends."""
         ...
@@ -104,8 +112,30 @@ def driver_of(connection: sa.Connection) -> Driver:
     return driver
 
 
+class Among:
+    """A statement about a list of ids, in the form that each database is quickest with."""
+
+    def __init__(self, statement: sa.Select[Any], column: sa.ColumnElement[str]) -> None:
+        listed: sa.BindParameter[list[str]] = sa.bindparam("ids", expanding=True)
+        # A plan for hundreds of single values reads the whole table; one for a list does not.
+        array = sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.String)))
+        self._forms = {
+            "sqlite": statement.where(column.in_(listed)),
+            "postgresql": statement.where(column == array),
+        }
+
+    def rows(
+        self, connection: sa.Connection, ids: Iterable[str], **parameters: object
+    ) -> Iterator[Any]:
+        """Yield the rows; each of the ids is asked for once."""
+        form = self._forms[connection.dialect.name]
+        rest = iter(ids)
+        while some := list(islice(rest, _IDS_AT_ONCE)):
+            yield from connection.execute(form, {"ids": some, **parameters})
+
+
 def insert_each(
-    connection: sa.Connection, table: sa.Table, mark: str, rows: Iterator[Row] | Sequence[Row]
+    connection: sa.Connection, table: sa.Table, mark: str, rows: Sequence[tuple[object, ...]]
 ) -> None:
     """Insert rows one by one, handed to the bare driver as they are.
 
@@ -116,3 +146,13 @@ def insert_each(
     # No value is part of the text, only names of our own tables.
     sql = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608
     connection.exec_driver_sql(sql, list(rows))
+
+
+def replace_each(
+    connection: sa.Connection, table: sa.Table, mark: str, rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Replace rows one by one, as `insert_each`."""
+    key, *names = table.columns.keys()
+    changes = ", ".join(f"{name} = {mark}" for name in names)
+    sql = f"UPDATE {table.name} SET {changes} WHERE {key} = {mark}"  # noqa: S608
+    connection.exec_driver_sql(sql, [(*row[1:], row[0]) for row in rows])

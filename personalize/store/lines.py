@@ -16,11 +16,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from personalize.purchases import OrderLine
 from personalize.store.database import Database
+from personalize.store.driver import Among
 from personalize.store.layout import GUEST, adjustments, order_lines
-from personalize.store.orders import batches, order
+from personalize.store.orders import order
 from personalize.times import FOREVER, MISSING
 
-_IDS_AT_ONCE = 500
 _columns = order_lines.c
 _FIELDS = (
     _columns.product_id,
@@ -64,22 +64,22 @@ _PRODUCTS_OF_ONE = sa.select(_Joined(_columns.product_id)).where(
     _columns.customer_id == sa.bindparam("customer_id")
 )
 _OF_EACH = sa.select(_columns.customer_id, *_FIELDS).order_by(_columns.customer_id, *_SORTED)
-_OF_SOME = _OF_EACH.where(_columns.customer_id.in_(sa.bindparam("ids", expanding=True)))
+_OF_SOME = Among(_OF_EACH, _columns.customer_id)
 _OF_MANY = _OF_EACH.where(
     _columns.customer_id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.String)))
 )
 _line: Callable[[Sequence[Any]], OrderLine] = partial(tuple.__new__, OrderLine)
 """Makes a row of `_FIELDS` a line; ``gift`` may be 0 or 1, which are False and True."""
-_ADJUSTED_SINCE = (
+_ADJUSTED_SINCE = Among(
     sa.select(_columns.order_id)
     .distinct()
     .where(
-        _columns.customer_id.in_(sa.bindparam("ids", expanding=True)),
         sa.exists().where(
             adjustments.c.order_id == _columns.order_id,
             adjustments.c.adjusted_at >= sa.bindparam("as_of"),
         ),
-    )
+    ),
+    _columns.customer_id,
 )
 _CUSTOMERS = (
     sa.select(_columns.customer_id)
@@ -140,12 +140,11 @@ def of_customers(
     Only adjustments before `as_of` (microseconds UTC) count.
     """
     found: dict[str, list[OrderLine]] = {customer_id: [] for customer_id in customer_ids}
-    for some in batches((each for each in found if each != GUEST), _IDS_AT_ONCE):
-        returns = _returns(connection, some, as_of)
-        rows = connection.execute(_OF_SOME, {"ids": some})
-        for customer_id, *fields in rows:
-            line = _line(fields)
-            found[customer_id].append(_stood(line, returns) if returns else line)
+    asked = [each for each in found if each != GUEST]
+    returns = _returns(connection, asked, as_of)
+    for customer_id, *fields in _OF_SOME.rows(connection, asked):
+        line = _line(fields)
+        found[customer_id].append(_stood(line, returns) if returns else line)
     return found
 
 
@@ -157,7 +156,7 @@ def _returns(
     By order and product, counting the adjustments before `as_of`.
     """
     at = min(max(as_of, MISSING), FOREVER)  # more than a database can hold
-    changed = connection.scalars(_ADJUSTED_SINCE, {"ids": customer_ids, "as_of": at}).all()
+    changed = [row[0] for row in _ADJUSTED_SINCE.rows(connection, customer_ids, as_of=at)]
     return {
         (order_id, line.product_id): (line.returned_quantity, line.returned_at)
         for order_id in changed

@@ -7,12 +7,11 @@ keeps ``order_lines`` equal to it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from personalize.store.driver import driver_of
+from personalize.store.driver import Among, driver_of
 from personalize.store.layout import GUEST, adjustments, order_lines, orders
 from personalize.store.state import (
     Adjustment,
@@ -26,8 +25,6 @@ from personalize.store.state import (
     encode_lines,
 )
 from personalize.times import MISSING
-
-_IDS_AT_ONCE = 500
 
 
 class Versioned(NamedTuple):
@@ -43,8 +40,7 @@ class _Head(NamedTuple):
     ordered_at: int | None  # None: deleted
 
 
-_ids: sa.BindParameter[list[str]] = sa.bindparam("ids", expanding=True)
-_HEADS = (
+_HEADS = Among(
     sa.select(
         orders.c.order_id,
         orders.c.updated_at,
@@ -52,16 +48,19 @@ _HEADS = (
         orders.c.customer_id,
         orders.c.ordered_at,
     )
-    .where(orders.c.order_id.in_(_ids))
     .order_by(orders.c.order_id)
-    .with_for_update()
+    .with_for_update(),
+    orders.c.order_id,
 )
-_ADJUSTMENTS = sa.select(
+_ADJUSTMENTS = Among(
+    sa.select(
+        adjustments.c.order_id,
+        adjustments.c.adjustment_id,
+        adjustments.c.adjusted_at,
+        adjustments.c.lines,
+    ),
     adjustments.c.order_id,
-    adjustments.c.adjustment_id,
-    adjustments.c.adjusted_at,
-    adjustments.c.lines,
-).where(adjustments.c.order_id.in_(_ids))
+)
 _ADJUSTMENT_VERSION = sa.select(adjustments.c.adjusted_at, adjustments.c.content_hash).where(
     adjustments.c.order_id == sa.bindparam("order_id"),
     adjustments.c.adjustment_id == sa.bindparam("adjustment_id"),
@@ -78,13 +77,6 @@ _UPDATE_LINE = (
     sa.update(order_lines)
     .where(*_IS_ORDER, order_lines.c.product_id == sa.bindparam("at_product"))
     .values(returned_quantity=sa.bindparam("returned"), returned_at=sa.bindparam("at"))
-)
-_UPDATE_ORDER = (
-    sa.update(orders)
-    .where(orders.c.order_id == sa.bindparam("at_order"))
-    .values(
-        {c.name: sa.bindparam(c.name) for c in orders.c if c.name != "order_id"},
-    )
 )
 _DELETE_ADJUSTMENT = sa.delete(adjustments).where(
     adjustments.c.order_id == sa.bindparam("at_order"),
@@ -124,23 +116,18 @@ def _replace(
     ]
     if live:
         connection.execute(_DELETE_LINES, live)
+    driver = driver_of(connection)
     rows = {order_id: _order_row(one) for order_id, one in winners.items()}
-    driver_of(connection).insert(
-        connection, orders, [row for order_id, row in rows.items() if order_id not in heads]
-    )
-    names = ("at_order", *orders.columns.keys()[1:])
-    old = [
-        dict(zip(names, row, strict=True)) for order_id, row in rows.items() if order_id in heads
-    ]
-    if old:
-        connection.execute(_UPDATE_ORDER, old)
+    for change, is_known in ((driver.insert, False), (driver.replace, True)):
+        chosen = [row for order_id, row in rows.items() if (order_id in heads) == is_known]
+        change(connection, orders, chosen)
     waiting = _adjustments(connection, winners)
     lines = [
         row
         for order_id, one in winners.items()
         for row in _line_rows(one.snapshot, waiting.get(order_id, ()))
     ]
-    driver_of(connection).insert(connection, order_lines, lines)
+    driver.insert(connection, order_lines, lines)
 
 
 def adjust(connection: sa.Connection, adjustment: Adjustment) -> bool:
@@ -276,8 +263,7 @@ def _claimed(connection: sa.Connection, order_ids: set[str]) -> dict[str, _Head]
     driver_of(connection).claim_orders(connection, wanted)
     return {
         row[0]: _Head(Version(row[1], row[2]), row[3], row[4])
-        for some in batches(wanted, _IDS_AT_ONCE)
-        for row in connection.execute(_HEADS, {"ids": some})
+        for row in _HEADS.rows(connection, wanted)
     }
 
 
@@ -285,18 +271,10 @@ def _adjustments(
     connection: sa.Connection, order_ids: Iterable[str]
 ) -> dict[str, list[Adjustment]]:
     found: dict[str, list[Adjustment]] = {}
-    for some in batches(order_ids, _IDS_AT_ONCE):
-        for order_id, adjustment_id, at, lines in connection.execute(_ADJUSTMENTS, {"ids": some}):
-            adjustment = Adjustment(order_id, adjustment_id, at, decode_lines(lines))
-            found.setdefault(order_id, []).append(adjustment)
+    for order_id, adjustment_id, at, lines in _ADJUSTMENTS.rows(connection, order_ids):
+        adjustment = Adjustment(order_id, adjustment_id, at, decode_lines(lines))
+        found.setdefault(order_id, []).append(adjustment)
     return found
-
-
-def batches(values: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Yield `values` in lists of at most `size`."""
-    rest = iter(values)
-    while some := list(islice(rest, size)):
-        yield some
 
 
 def _time(value: int | None) -> int:

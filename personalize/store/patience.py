@@ -15,7 +15,8 @@ class Patience:
     Parameters
     ----------
     read_seconds : float, > 0
-        For the answer to a question of a request, from asking on; also for a connection.
+        For the answer to a question of a request, from asking on. A new connection to a server
+        may take as long besides, 2 s at least: no shorter time can be asked for.
     write_seconds : float, > 0
         For a write to be durable, waiting for other writers included.
     bulk_seconds : float, > 0

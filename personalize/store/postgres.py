@@ -21,11 +21,12 @@ from typing import Any, Final
 
 import psycopg
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.pool import NullPool
 
 from personalize.errors import StoreError
 from personalize.store.breaker import Breaker
-from personalize.store.driver import Access, Row, Rows, RowsOfEach, insert_each
+from personalize.store.driver import Access, Row, Rows, RowsOfEach, insert_each, replace_each
 from personalize.store.patience import Patience
 from personalize.store.postgres_connection import (
     BoundedConnection,
@@ -51,6 +52,8 @@ _BEGIN: Final = {
     Access.WRITE: "BEGIN ISOLATION LEVEL READ COMMITTED",
     Access.IMPORT: "BEGIN ISOLATION LEVEL READ COMMITTED",
 }
+_DIALECT: Final = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+_ENCODING: Final = "UTF8"
 _SCHEMA: Final = re.compile("[a-z_][a-z0-9_]{0,62}")
 # An order that nobody has seen has no row to lock. The row that is made for it is older than every
 # snapshot and stands for no order.
@@ -67,14 +70,25 @@ _DURABLE: Final = """
 _MAKE_ROOM: Final = "SELECT pg_advisory_xact_lock(hashtextextended('personalize schemas', 0))"
 _REMEDIES: Final = {
     "25006": "the server takes no writes; give the address of the one that does",
-    "28000": "check the user and the password",
-    "28P01": "check the user and the password",
-    "3D000": "make the database first, with createdb",
     "3F000": "check the schema's name, or import orders first",
-    "42501": "the user must own the schema, or may make one",
+    "42501": "the user must own the schema, or be allowed to make it",
     "53100": "make room on the server's disk",
-    "53300": "raise max_connections of the server, or run fewer workers",
 }
+# Of a connection that was not made the server's words are all there is.
+_REFUSALS: Final = {
+    "password": "check the user and the password",
+    'role "': "check the user and the password",
+    "pg_hba.conf": "the server must let this user and address in",
+    'database "': "make the database first, with createdb",
+    "too many clients": "raise max_connections of the server, or run fewer workers",
+    "connection slots": "raise max_connections of the server, or run fewer workers",
+    "connection option": "take it out of the URL",
+    "NUL": "no text here may hold it",
+}
+_UNREACHABLE: Final = (
+    "check that the server runs and can be reached, then send what was not acknowledged again: it "
+    "is not stored twice"
+)
 _LOCKED: Final = "55P03"
 _CANCELLED: Final = "57014"
 _UNDONE: Final = ("40001", "40P01")
@@ -128,6 +142,14 @@ class Postgres:
         except psycopg.OperationalError:
             self._breaker.failed()
             raise
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != _ENCODING:
+            connection.close()
+            raise StoreError(
+                f"store {self.url}: the database keeps text as {encoding}; make one with "
+                f"createdb --template=template0 --encoding={_ENCODING}",
+                url=self.url,
+            )
         return connection
 
     def _check_reachable(self) -> None:
@@ -171,19 +193,17 @@ class Postgres:
 
     def query(self, statement: sa.Select[Any]) -> Rows:
         """Return a function that asks a statement of one parameter on the bare driver."""
-        compiled = statement.compile(dialect=self._engines[Access.READ].dialect)
-        sql = str(compiled)
-        (name,) = compiled.params
+        sql = str(statement.compile(dialect=_DIALECT))
 
         def rows(value: object) -> Sequence[Row]:
             self._check_reachable()
             until = time.monotonic() + self._patience.read_seconds
             try:
                 try:
-                    found = self._rows(sql, {name: value}, until)
+                    found = self._rows(sql, value, until)
                 except LostError:
                     self._pool.drop_idle()
-                    found = self._rows(sql, {name: value}, until)
+                    found = self._rows(sql, value, until)
             except TimedOutError:
                 self._breaker.failed()
                 raise
@@ -192,11 +212,11 @@ class Postgres:
 
         return rows
 
-    def _rows(self, sql: str, parameters: dict[str, object], until: float) -> Sequence[Row]:
+    def _rows(self, sql: str, value: object, until: float) -> Sequence[Row]:
         connection = self._pool.take()
         try:
             connection.until = until
-            return connection.execute(sql, parameters, prepare=True).fetchall()
+            return connection.questions.execute(sql, (value,), prepare=True).fetchall()
         except psycopg.OperationalError as error:
             if connection.broken and not isinstance(error, TimedOutError):
                 raise LostError(str(error)) from error
@@ -225,6 +245,26 @@ class Postgres:
             copy_rows(connection, table.name, table.columns.keys(), rows)
         elif rows:
             insert_each(connection, table, "%s", rows)
+
+    def replace(
+        self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[object, ...]]
+    ) -> None:
+        """Replace rows that are there, each by the one that begins with the same value."""
+        if len(rows) >= _COPY_FROM:
+            key, *names = table.columns.keys()
+            given = f"given_{table.name}"
+            changes = ", ".join(f"{name} = given.{name}" for name in names)
+            connection.exec_driver_sql(
+                f"CREATE TEMPORARY TABLE {given} (LIKE {table.name}) ON COMMIT DROP"
+            )
+            copy_rows(connection, given, table.columns.keys(), rows)
+            connection.exec_driver_sql(
+                f"UPDATE {table.name} SET {changes} FROM {given} AS given "  # noqa: S608 - our names
+                f"WHERE {table.name}.{key} = given.{key}"
+            )
+            connection.exec_driver_sql(f"DROP TABLE {given}")
+        elif rows:
+            replace_each(connection, table, "%s", rows)
 
     def lock(self, connection: sa.Connection, what: str) -> None:
         """Wait until no other transaction has `what` of this schema; keep it."""
@@ -273,12 +313,11 @@ class Postgres:
         # Its other lines may show the values of a row, which are customers' data.
         said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
         text = " ".join((said or str(error)).split())
-        if state is None or state.startswith(("08", "57")):
-            return (
-                f"{text}; check that the server runs and can be reached, then send what was not "
-                "acknowledged again: it is not stored twice"
-            )
-        return f"{text}; {_REMEDIES.get(state, 'nothing was stored; try again')}"
+        if state is not None and not state.startswith(("08", "57")):
+            return f"{text}; {_REMEDIES.get(state, 'nothing was stored; try again')}"
+        refusal = text.partition("FATAL:")[2] or ("" if "connection to server" in text else text)
+        remedy = next((advice for sign, advice in _REFUSALS.items() if sign in refusal), "")
+        return f"{text}; {remedy or _UNREACHABLE}"
 
     def close(self) -> None:
         """Close every connection."""

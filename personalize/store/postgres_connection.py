@@ -11,11 +11,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 import psycopg
 import sqlalchemy as sa
 
+from personalize.store.driver import CLOSED
 from personalize.store.patience import Patience
 
 _CONNECT_SECONDS: Final = 2
@@ -43,6 +45,11 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     until: float | None = None
     step_seconds: float = float(_CONNECT_SECONDS)
+
+    @cached_property
+    def questions(self) -> psycopg.RawCursor[Any]:
+        """The one cursor for what every request asks; its parameters are ``$1`` and so on."""
+        return psycopg.RawCursor(self)
 
     def wait(self, gen: Generator[Any, Any, Result], *args: Any, **options: Any) -> Result:
         """Run one of psycopg's conversations with the server."""
@@ -84,6 +91,8 @@ class Pool:
 
     def take(self) -> BoundedConnection:
         """Return a connection, a new one if none is idle; it must be put back."""
+        if self._is_closed:
+            raise psycopg.InterfaceError(CLOSED)
         if not self._places.acquire(timeout=self._wait_seconds):
             raise NoneFreeError(f"all connections were in use for {self._wait_seconds:g} s")
         try:
@@ -117,7 +126,11 @@ class Pool:
 
 def settings(url: sa.URL, schema: str | None, seconds: float, patience: Patience) -> dict[str, Any]:
     """Return how to connect: what the URL says, and limits of `seconds` for every statement."""
-    query = {name: value for name, value in url.query.items() if name != "schema"}
+    query = {
+        name: value if isinstance(value, str) else ",".join(value)
+        for name, value in url.query.items()
+        if name != "schema"
+    }
     limits = {
         "statement_timeout": round(seconds * 1000 * _STATEMENT_SHARE),
         "lock_timeout": round(seconds * 1000 * _LOCK_SHARE),
@@ -135,5 +148,5 @@ def settings(url: sa.URL, schema: str | None, seconds: float, patience: Patience
         "tcp_user_timeout": round(patience.write_seconds * 1000),
         **url.translate_connect_args(username="user", database="dbname"),
         **query,
-        "options": " ".join([str(query.get("options", "")), *options]).strip(),
+        "options": " ".join([query.get("options", ""), *options]).strip(),
     }

@@ -18,7 +18,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from personalize.errors import StoreError
-from personalize.store.driver import CLOSED, Access, Row, Rows, RowsOfEach, insert_each
+from personalize.store.driver import (
+    CLOSED,
+    Access,
+    Row,
+    Rows,
+    RowsOfEach,
+    insert_each,
+    replace_each,
+)
 from personalize.store.patience import Patience
 
 _PRAGMAS: Final = (
@@ -114,6 +122,13 @@ class SQLite:
         if rows:
             insert_each(connection, table, "?", rows)
 
+    def replace(
+        self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[object, ...]]
+    ) -> None:
+        """Replace rows that are there, each by the one that begins with the same value."""
+        if rows:
+            replace_each(connection, table, "?", rows)
+
     def lock(self, connection: sa.Connection, what: str) -> None:
         """Do nothing: whoever writes is alone."""
 
@@ -158,8 +173,6 @@ class SQLite:
 
     def told(self, error: Exception) -> str:
         """Return what happened and what to do, in one line."""
-        if self._connections.is_closed:
-            return CLOSED
         text = " ".join(str(error).split())
         remedy = next((advice for sign, advice in _REMEDIES.items() if sign in text), "")
         if "locked" in text:

@@ -38,11 +38,12 @@ class Store:
     """The facts of a shop: orders, returns, products, and beside them its policy and keys.
 
     What is written is durable when the call returns, and every later read, in any process, sees
-    it. One store may be shared by threads: reads run side by side, writes one after the other,
-    and several processes may have the same store open. Close it when no thread uses it any more.
+    it. One store may be shared by threads and several processes may have it open: reads run side
+    by side; writes one after the other in a file, and in PostgreSQL where they touch the same.
+    Close it when no thread uses it any more.
 
-    Every method can raise `StoreError`: the database cannot be reached, is locked by another
-    process for too long, or the store is closed.
+    Every method can raise `StoreError`: the database cannot be reached, does not answer within the
+    store's `Patience`, is locked by another process for too long, or the store is closed.
 
     Examples
     --------
@@ -77,7 +78,8 @@ class Store:
         Parameters
         ----------
         url : str
-            ``sqlite:///relative/path.db`` or ``sqlite:////absolute/path.db``.
+            ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db`` or
+            ``postgresql://user@host/database?schema=shop``.
         create : bool
             False: there must be a store already.
         patience : Patience, optional
@@ -101,7 +103,7 @@ class Store:
         return self._database.url.startswith("sqlite")
 
     def close(self) -> None:
-        """Close the store; nothing is left beside its file. Closing twice does no harm."""
+        """Close the store; nothing is left open, or beside its file. Closing twice does no harm."""
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -274,7 +276,8 @@ class Store:
 
     def import_catalog(self, catalog: Catalog) -> int:
         """Store every product of a catalogue, as `put_products`; products it lacks stay."""
-        return self.put_products(list(catalog.products()))
+        canonical = catalogue.canonical_products(catalog.products())
+        return self._database.load(catalogue.put, canonical)
 
     def product(self, product_id: str) -> Product | None:
         """Return one product, or None if it is unknown."""

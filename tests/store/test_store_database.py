@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +21,12 @@ from personalize.store.driver import Access
 
 COAT = SnapshotLine("coat", 1)
 SHORT = Patience(write_seconds=0.05)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a store may be made."""
+    return tmp_path / "shop.db"
 
 
 def url_of(path: Path) -> str:
@@ -195,6 +202,37 @@ def test_locked_for_too_long(tmp_path: Path) -> None:
         assert store.order("o") is None
 
 
+def test_other_threads_write_for_too_long(path: Path) -> None:
+    """When another thread does not stop writing, that is what the error says."""
+    with (
+        Store.open(url_of(path), patience=SHORT) as store,
+        store._database.transaction(Access.WRITE),
+        ThreadPoolExecutor() as threads,
+    ):
+        waiting = threads.submit(store.put_order, order("o"))
+        with pytest.raises(StoreError, match=r"other threads have been writing for 0.05 s; try a"):
+            waiting.result()
+
+
+def test_threads_that_ended_leave_no_connection(path: Path) -> None:
+    """The connection of a thread that asked is closed when the thread ends."""
+    with Store.open(url_of(path)) as store:
+        connections = store._database._driver._connections
+        before = len(connections._held)
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(store.customer_lines, "c").result()
+            assert len(connections._held) == before + 1
+        assert len(connections._held) == before
+
+
+def test_new_thread_asks_a_closed_store(path: Path) -> None:
+    """A thread that never asked before hears that the store is closed, too."""
+    store = Store.open(url_of(path))
+    store.close()
+    with ThreadPoolExecutor(1) as threads, pytest.raises(StoreError, match="it is closed; open it"):
+        threads.submit(store.customer_lines, "c").result()
+
+
 def test_error_shows_no_customer(store: Store) -> None:
     """An error of the database is one line without what was to be stored."""
     with (
@@ -276,17 +314,6 @@ def writer(path: Path, name: str, n: int) -> subprocess.Popen[str]:
     """Start a process that stores orders and names each as soon as it is acknowledged."""
     command = [sys.executable, "-c", WRITER, url_of(path), name, str(n)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def test_processes_open_at_once(tmp_path: Path) -> None:
-    """Several processes may make and fill the same store at the same time."""
-    path = tmp_path / "shop.db"
-    started = [writer(path, name, 10) for name in "abc"]
-    for process in started:
-        process.communicate(timeout=60)
-        assert process.returncode == 0
-    with Store.open(url_of(path), create=False) as store:
-        assert len(store.customer_lines("c")) == 30
 
 
 def test_acknowledged_orders_survive_a_kill(tmp_path: Path) -> None:

@@ -87,6 +87,16 @@ def test_customer_lines_are_sorted(store: Store) -> None:
     assert not lines[0].gift
 
 
+def test_rows_and_products_of_a_customer(store: Store) -> None:
+    """Rows are lines without names; products are all that were ordered, gifts and returns too."""
+    store.put_order(order(TIE, COAT._replace(returned_quantity=2)))
+    store.put_order(order(COAT, order_id="o2", customer=None))
+    assert [OrderLine(*row) for row in store.rows_of("c")] == store.customer_lines("c")
+    assert store.products_of("c") == {"coat", "tie"}
+    assert store.products_of("nobody") == store.products_of("") == set()
+    assert list(store.rows_of("")) == []
+
+
 def test_unknown_ones_have_nothing(store: Store) -> None:
     """An unknown customer has no lines, an unknown order is None; nobody is called ''."""
     store.put_order(order(COAT, customer=None))
