@@ -157,10 +157,10 @@ class Service:
         try:
             self._running.communicate(timeout=60)
         finally:
-            self._end()
+            self.end()
         return self._running.returncode
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Leave no process of it behind."""
         if self._running is None:
             return
@@ -175,7 +175,7 @@ class Service:
         try:
             yield self
         finally:
-            self._end()
+            self.end()
 
     def resident_mb(self) -> float:
         """Return the memory of all its processes together, in MB (proportional: shared once)."""

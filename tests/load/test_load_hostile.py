@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -11,23 +10,10 @@ import pytest
 import personalize as pz
 from soak.contract import keeps_contract
 from soak.hostile import Generator, Hostile, Outcome, send
-from soak.running import Service, make_models
+from soak.running import Service
 from soak.siege import besieged
 
 SCOPES = ["ingest", "decide", "export", "admin"]
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a models directory."""
-    return make_models(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture
-def service(models: Path, tmp_path: Path) -> Iterator[Service]:
-    """Return a running service of this test alone."""
-    with Service(f"sqlite:///{tmp_path}/shop.db", models, tmp_path / "log").up() as running:
-        yield running
 
 
 def test_hostile_requests_are_refused_and_nobody_suffers(service: Service) -> None:
