@@ -299,7 +299,8 @@ class Generator:
         return Hostile("key", (http("GET", "/v1/orders/nobody", b"", f"Authorization: {key}"),))
 
     def _pipelined(self) -> Hostile:
-        good = http("GET", "/health/live")
+        check = "/v1/customers/c/suppressions/coat-50"
+        good = http("GET", self._random.choice(["/health/live", "/v1/policy", check]))
         n = self._random.randint(1, 30)
         bad = self._random.choice(
             [b"\x00\x01\x02\r\n\r\n", b"BREW / HTTP/1.1\r\n\r\n", b"GET\r\n\r\n"]

@@ -59,6 +59,8 @@ def killed(
                 time.sleep(drawn.uniform(least, most))
                 service.kill()
             out.kills += 1
+            if any(one.refusals or one.undecided for one in now):
+                out.faults.append("answered 503, with the store at hand")
             out.doubtful += sum(len(one.doubtful) for one in now)
             service.start()
             until(lambda: is_ready(service.url), 30, "ready after it was killed")

@@ -40,8 +40,8 @@ class Ledger:
         Decisions that were asked for meanwhile.
     refusals : int
         Answers of 503.
-    degraded : int
-        Decisions given without the store.
+    degraded, undecided : int
+        Decisions given without the store, and those answered 503.
     slowest : float
         Seconds of the slowest answer, whatever it was.
     faults : list of str
@@ -54,6 +54,7 @@ class Ledger:
     checks: int = 0
     refusals: int = 0
     degraded: int = 0
+    undecided: int = 0
     slowest: float = 0.0
     faults: list[str] = field(default_factory=list)
 
@@ -168,6 +169,9 @@ class Writer:
         path = f"/v1/customers/{customer}/suppressions/{product}"
         answer = self._timed(client, "GET", path)
         self.ledger.checks += 1
+        if answer.status == 503:
+            self.ledger.undecided += 1
+            return
         if answer.status != 200:
             self.ledger.faults.append(f"a check was answered {answer.status}")
             return

@@ -241,7 +241,10 @@ def is_ready(url: str) -> bool:
 
 
 def make_models(folder: Path) -> Path:
-    """Return a models directory with two versions of a small shop, ``v1`` (current) and ``v2``."""
+    """Return a models directory with two versions of a small shop, ``v1`` (current) and ``v2``.
+
+    They differ in how long a product that was sent back is not shown again.
+    """
     catalog = pz.Catalog.from_products(
         [
             pz.Product(name, title=name, product_type=kind, price=10.0, currency="EUR")
@@ -255,8 +258,8 @@ def make_models(folder: Path) -> Path:
         rows += [(f"t{n}", f"learned-{n}", name, day, 1) for name in basket]
     columns = ["order_id", "customer_id", "product_id", "ordered_at", "quantity"]
     orders = pz.Orders.from_frame(pd.DataFrame(rows, columns=columns))
-    for version, days in (("v1", 365.0), ("v2", 400.0)):
-        config = pz.EngineConfig(default_cooldown_days=days)
+    for version, days in (("v1", 30.0), ("v2", 60.0)):
+        config = pz.EngineConfig(return_cooldown_days=days)
         pz.Engine.fit(orders, catalog, config).save(folder / version)
     pz.ModelsDirectory(folder).use("v1")
     return folder

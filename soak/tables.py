@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any, Final
 
+from benchmarks.serving.postgres import connect
 from soak.ledger import Ledger
 
 _NONE_OF: Final = {
@@ -27,9 +28,7 @@ def rows(store: str, sql: str) -> Sequence[Any]:
     if store.startswith("sqlite"):
         with closing(sqlite3.connect(store.removeprefix("sqlite:///"), timeout=30)) as database:
             return database.execute(sql).fetchall()
-    import psycopg
-
-    with psycopg.connect(store.replace("+psycopg", "", 1)) as connection:
+    with connect(store) as connection:
         return connection.execute(sql).fetchall()
 
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from benchmarks.serving.generator import Request
+from benchmarks.serving.postgres import connect
 from benchmarks.serving.shop import Size
 
 N_PAIRS: Final = 4_096
@@ -56,9 +57,7 @@ def _rows(store: str) -> Iterator[Any]:
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
             yield lambda name: connection.execute(sql.format("?"), (name,)).fetchall()
     else:
-        import psycopg
-
-        with psycopg.connect(store.replace("+psycopg", "", 1)) as bare:
+        with connect(store) as bare:
             yield lambda name: bare.execute(sql.format("%s"), (name,)).fetchall()
 
 

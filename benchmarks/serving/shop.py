@@ -21,6 +21,7 @@ import pyarrow.csv
 
 import personalize as pz
 from benchmarks import shops
+from benchmarks.serving.postgres import connect
 from personalize.store.layout import order_lines, orders
 
 VERSION: Final = 1
@@ -177,14 +178,11 @@ def make_postgresql(size: Size, url: str) -> str:
     ValueError
         If the database holds something else.
     """
-    import psycopg
-
     with pz.Store.open(url) as store:
         is_new = not store.customers(limit=1)
         if is_new:
             store.put_products(_products(size))
-    bare = url.replace("+psycopg", "", 1)
-    with psycopg.connect(bare) as connection:
+    with connect(url) as connection:
         found = connection.execute(
             "SELECT obj_description('order_lines'::regclass, 'pg_class')"
         ).fetchone()
