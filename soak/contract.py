@@ -31,7 +31,9 @@ class Verdict(NamedTuple):
         return next((line for line in lines if " generated" in line), "none")
 
 
-def keeps_contract(url: str, key: str, *, examples: int, seed: int = 1) -> Verdict:
+def keeps_contract(
+    url: str, key: str, *, examples: int, seed: int = 1, call: str | None = None
+) -> Verdict:
     """Try every call of the service at `url`.
 
     Parameters
@@ -42,13 +44,16 @@ def keeps_contract(url: str, key: str, *, examples: int, seed: int = 1) -> Verdi
     examples : int
         Per call and phase, at most.
     seed : int
+    call : str, optional
+        The only operation that is tried; default: all of them.
     """
+    only = [] if call is None else ["--include-operation-id", call]
     command = [
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "--no-color",
         "run", f"{url}/openapi.json", "--header", f"Authorization: Bearer {key}",
         "--mode", "all", "--max-examples", str(examples), "--seed", str(seed),
         "--suppress-health-check", "all", "--generation-database", "none",
-        "--request-timeout", "30",
+        "--request-timeout", "30", *only,
     ]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="personalize-contract-") as folder:
         environment = {

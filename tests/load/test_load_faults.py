@@ -34,9 +34,9 @@ def test_postgresql_taken_away_under_load(models: Path, tmp_path: Path) -> None:
         cluster() as server,
         Service(server.url, models, tmp_path / "log").up() as service,
     ):
-        found = taken_away(service, server, ["stopped", "read-only"], seconds=2.0)
-        assert [one.faults for one in found] == [[], []]
-        assert all(one.refused > 0 and one.orders > 0 for one in found)
+        found = taken_away(service, server, ["stopped"], seconds=2.0)
+        assert [one.faults for one in found] == [[]]
+        assert found[0].refused > 0 < found[0].orders
         assert "Traceback" not in service.logged()
 
 

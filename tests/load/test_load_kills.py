@@ -44,39 +44,34 @@ def change(service: Service, sql: str) -> None:
         store.commit()
 
 
-def test_a_lost_order_is_seen(service: Service, written: list[Ledger]) -> None:
-    """An acknowledged order that is not there any more is named."""
-    lost = next(iter(written[0].orders))
-    change(service, f"DELETE FROM orders WHERE order_id = '{lost}'")
-    assert f"{lost} was answered with 2xx, and is lost" in audit(service.url, written)
-    told = " ".join(damage(service.store, written))
-    assert "a line has no order" in told
-    assert "orders are stored" in told
+def test_what_is_not_kept_is_seen(service: Service, written: list[Ledger]) -> None:
+    """A return that counts twice, a line that is there twice and a lost order are each named."""
+    returned = next(order_id for ledger in written for order_id, _ in ledger.adjustments)
+    change(
+        service,
+        "UPDATE order_lines SET returned_quantity = 2 * returned_quantity "
+        f"WHERE order_id = '{returned}'",
+    )
+    assert any(fault.startswith(f"{returned}: ") for fault in damage(service.store, written))
 
-
-def test_a_line_that_is_there_twice_is_seen(service: Service, written: list[Ledger]) -> None:
-    """A line under two times is a line twice, and of another time than its order."""
-    one = next(iter(written[0].orders))
+    # Under another time it is a line twice, and of another time than its order.
+    twice = next(iter(written[0].orders))
     columns = "order_id, product_id, quantity, returned_quantity, gift"
     change(
         service,
-        f"INSERT INTO order_lines (customer_id, ordered_at, {columns}) "
-        f"SELECT customer_id, ordered_at + 1, {columns} FROM order_lines WHERE order_id = '{one}'",
+        f"INSERT INTO order_lines (customer_id, ordered_at, {columns}) SELECT customer_id, "
+        f"ordered_at + 1, {columns} FROM order_lines WHERE order_id = '{twice}'",
     )
     told = " ".join(damage(service.store, written))
     assert "a line is there twice" in told
     assert "a line is of another customer than its order" in told
 
-
-def test_an_adjustment_that_counts_twice_is_seen(service: Service, written: list[Ledger]) -> None:
-    """Units that count as returned are exactly those of the adjustments."""
-    one = next(order_id for ledger in written for order_id, _ in ledger.adjustments)
-    change(
-        service,
-        "UPDATE order_lines SET returned_quantity = 2 * returned_quantity "
-        f"WHERE order_id = '{one}'",
-    )
-    assert any(fault.startswith(f"{one}: ") for fault in damage(service.store, written))
+    lost = next(iter(written[1].orders))
+    change(service, f"DELETE FROM orders WHERE order_id = '{lost}'")
+    assert f"{lost} was answered with 2xx, and is lost" in audit(service.url, written)
+    told = " ".join(damage(service.store, written))
+    assert "a line has no order" in told
+    assert "orders are stored" in told
 
 
 def test_a_doubtful_order_may_be_missing_but_not_half_there(
