@@ -437,6 +437,46 @@ def send(url: str, request: Hostile) -> Outcome:
     return Outcome(_statuses(seen), hung)
 
 
+def stalled(url: str, n: int, seconds: float, seed: int = 0) -> list[str]:
+    """Begin `n` requests and never end them; return a fault if any is still open after `seconds`.
+
+    All are open at once: whoever only waits must not keep others out, nor be waited for.
+    """
+    drawn = random.Random(seed)
+    parts = urlsplit(url)
+    address = (parts.hostname, parts.port or 80)
+    opened: list[socket.socket] = []
+    try:
+        for _ in range(n):
+            method, path, body = drawn.choice(CALLS)
+            whole = _call(method, path, json.dumps(body).encode())
+            opened.append(socket.create_connection(address, timeout=ANSWER_SECONDS))
+            opened[-1].sendall(whole[: drawn.randrange(1, len(whole))])
+        until = time.monotonic() + seconds
+        return [
+            "a request that was never ended was waited for"
+            for one in opened
+            if not _is_ended(one, until - time.monotonic())
+        ]
+    finally:
+        for one in opened:
+            one.close()
+
+
+def _is_ended(one: socket.socket, seconds: float) -> bool:
+    """Return whether the other side closes a connection within so many seconds."""
+    until = time.monotonic() + max(seconds, 0.1)
+    try:
+        while True:
+            one.settimeout(max(until - time.monotonic(), 0.01))
+            if not one.recv(65536):
+                return True
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+
+
 def _statuses(seen: bytes) -> tuple[int, ...]:
     return tuple(int(part[:3]) for part in seen.split(b"HTTP/1.1 ")[1:] if part[:3].isdigit())
 

@@ -9,11 +9,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-from soak.hostile import Report, assault
+from soak.hostile import Report, assault, stalled
 from soak.running import Client, Service
 
 GROWTH_MB: Final = 32.0
 """What memory may grow by after the warm-up: the allocator keeps what the largest bodies took."""
+STALLED: Final = 100
+"""Requests that never end, open all at once."""
 _PAUSE: Final = 0.02
 
 
@@ -41,10 +43,11 @@ class Siege:
     faults: list[str]
 
 
-def besieged(service: Service, n: int, *, seed: int = 0, warm_up: int | None = None) -> Siege:
+def besieged(service: Service, n: int, *, seed: int = 0, patience: float = 75.0) -> Siege:
     """Send `n` hostile requests to a running service; ask it in earnest all the while.
 
-    A warm-up of as many comes first (default: a fifth), and is judged alike.
+    A fifth as many come first, as a warm-up, and are judged alike. Some never end meanwhile: they
+    must be closed within `patience` seconds, which is over its limits for head and body.
     """
     stop = threading.Event()
     taken: list[float] = []
@@ -63,14 +66,19 @@ def besieged(service: Service, n: int, *, seed: int = 0, warm_up: int | None = N
                 if answer.status != 200:
                     faults.append(f"an ordinary request was answered {answer.status}")
 
+    waiting = threading.Thread(
+        target=lambda: faults.extend(stalled(service.url, STALLED, patience, seed))
+    )
     asking = threading.Thread(target=ask)
     asking.start()
+    waiting.start()
     try:
-        warm = assault(service.url, n // 5 if warm_up is None else warm_up, seed + 1)
+        warm = assault(service.url, n // 5, seed + 1)
         before = service.resident_mb()
         report = assault(service.url, n, seed)
         after = service.resident_mb()
     finally:
+        waiting.join()
         stop.set()
         asking.join()
     faults += warm.faults + report.faults

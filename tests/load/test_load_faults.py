@@ -94,5 +94,7 @@ def test_the_summary_ends_with_1_if_a_promise_was_broken(
 
 def test_parts_tell_their_figures(capsys: pytest.CaptureFixture[str]) -> None:
     """The full form is the short one with other numbers."""
-    assert command.main(["--part", "hostile"], command.Scale(hostile=48)) == 0
-    assert "48 hostile requests of 24 kinds" in capsys.readouterr().out
+    assert command.main(["--part", "traffic"], command.Scale(mixed=1.0)) == 0
+    told = capsys.readouterr().out
+    assert "1 s of mixed traffic, 2 workers; 0 faults" in told
+    assert "single check" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -9,21 +10,29 @@ import pytest
 
 import personalize as pz
 from soak.contract import keeps_contract
-from soak.hostile import Generator, Hostile, Outcome, send
+from soak.hostile import Generator, Hostile, Outcome, send, stalled
 from soak.running import Service
 from soak.siege import besieged
 
 SCOPES = ["ingest", "decide", "export", "admin"]
 
 
-def test_hostile_requests_are_refused_and_nobody_suffers(service: Service) -> None:
+def test_hostile_requests_are_refused_and_nobody_suffers(stopped: Service) -> None:
     """Of 500, each is refused or cut off; memory stays, and ordinary questions are answered."""
-    siege = besieged(service, 500, seed=7)
-    assert siege.faults == []
-    assert siege.report.refused > 300
-    assert siege.honest > 10
-    assert len(siege.report.kinds) > 20
-    assert service.stop() == 0
+    limits = {"PERSONALIZE_HEAD_SECONDS": "1", "PERSONALIZE_BODY_SECONDS": "2"}
+    with replace(stopped, environment=limits).up() as service:
+        siege = besieged(service, 500, seed=7, patience=20.0)
+        assert siege.faults == []
+        assert siege.report.refused > 300
+        assert siege.honest > 10
+        assert len(siege.report.kinds) > 20
+        assert service.stop() == 0
+
+
+def test_a_request_that_is_waited_for_is_seen(service: Service) -> None:
+    """Where the limits are longer than the patience, that is a fault."""
+    told = "a request that was never ended was waited for"
+    assert stalled(service.url, 2, 0.2) == [told, told]
 
 
 def test_the_same_seed_is_the_same_siege() -> None:
