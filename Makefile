@@ -2,7 +2,7 @@
 # Another Python: make PYTHON=/path/to/python3 test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint wheel fix readme serve bench
+.PHONY: help demo test check lint wheel fix readme serve bench soak
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -71,3 +71,6 @@ serve: $(READY) ## serve the sample shop on http://127.0.0.1:8000, learnt once
 
 bench: $(READY) ## measure, and write what the README quotes
 	$(PY) -m benchmarks
+
+soak: $(READY) ## kill, starve and besiege the service for half an hour, and say how that went
+	$(PY) -m soak

@@ -28,7 +28,7 @@ VERSION: Final = 1
 """In the name of every file: one that an older generator wrote is not taken for ours."""
 ORDERS_PER_GROUP: Final = 100_000
 LINES_PER_ORDER: Final = 4.25
-"""As they come out of `_lines`, distinct."""
+"""As they come out of `lines_of`, distinct."""
 _PER_KIND: Final = 100
 """Products of one kind."""
 _LIKED: Final = 4
@@ -60,7 +60,7 @@ class Size:
         return f"shop-{VERSION}-{self.lines}-{self.customers}-{self.products}"
 
 
-class _Taste:
+class Taste:
     """What is popular, what goes together, and who likes what; the same for every row group."""
 
     def __init__(self, size: Size, seed: int) -> None:
@@ -109,8 +109,8 @@ def make_shop(size: Size, folder: Path, seed: int = 0) -> tuple[Path, Path]:
     if orders.exists() and products.exists():
         return orders, products
     own.mkdir(parents=True, exist_ok=True)
-    taste = _Taste(size, seed)
-    pq.write_table(_catalogue(taste), products)
+    taste = Taste(size, seed)
+    pq.write_table(catalogue(taste), products)
     part = own / "orders.part"
     n_orders = max(round(size.lines / LINES_PER_ORDER), 1)
     firsts = range(0, n_orders, ORDERS_PER_GROUP)
@@ -137,7 +137,7 @@ _SCHEMA: Final = pa.schema(
 )
 
 
-def _customers(taste: _Taste, size: Size, span: tuple[int, int, int], rng: Any) -> Array:
+def _customers(taste: Taste, size: Size, span: tuple[int, int, int], rng: Any) -> Array:
     """Return who places each order: new customers once each, the others as they are active."""
     first, end, n_orders = span
     n = end - first
@@ -149,7 +149,7 @@ def _customers(taste: _Taste, size: Size, span: tuple[int, int, int], rng: Any) 
     return np.asarray(np.minimum(who, size.customers - 1))
 
 
-def _lines(taste: _Taste, who: Array, rng: Any) -> tuple[Array, Array]:
+def lines_of(taste: Taste, who: Array, rng: Any) -> tuple[Array, Array]:
     """Return order and product of every line, distinct and ascending."""
     n_lines = 1 + rng.geometric(0.25, len(who)) - rng.integers(0, 2, len(who))
     n_lines = np.clip(n_lines, 1, 60)
@@ -178,27 +178,27 @@ def _hashed(first: Array, second: Array) -> Array:
     return np.asarray(((x ^ (x >> np.uint64(31))) >> np.uint64(11)) / 2.0**53)
 
 
-def _row_group(taste: _Taste, size: Size, span: tuple[int, int, int], rng: Any) -> pa.Table:
+def _row_group(taste: Taste, size: Size, span: tuple[int, int, int], rng: Any) -> pa.Table:
     first, end, n_orders = span
     who = _customers(taste, size, span, rng)
     at = np.sort(rng.random(end - first)) * (end - first) + first
     at = _FIRST + (at / n_orders * _SPAN).astype(np.int64) // 1_000_000 * 1_000_000
-    order, product = _lines(taste, who, rng)
+    order, product = lines_of(taste, who, rng)
     n = len(order)
     quantity = np.minimum(rng.geometric(0.7, n), 20).astype(np.int32)
     is_back = rng.random(n) < 1 / 30
     back_at = at[order] + rng.integers(3, 25, n) * _DAY
     guests = rng.random(end - first) < 1 / 20
-    names = _names("C", who, 8)
+    names = ids_of("C", who, 8)
     return pa.table(
         {
-            "order_id": _names("O", first + order, 9),
+            "order_id": ids_of("O", first + order, 9),
             "customer_id": names.take(
                 pa.array(np.where(guests, 0, np.arange(len(who))), mask=guests).take(
                     pa.array(order)
                 )
             ),
-            "product_id": _names("P", taste.id_of[product], 7),
+            "product_id": ids_of("P", taste.id_of[product], 7),
             "ordered_at": pa.array(at[order], pa.timestamp("us", "UTC")),
             "quantity": quantity,
             "returned_quantity": np.where(is_back, quantity, 0).astype(np.int32),
@@ -209,7 +209,7 @@ def _row_group(taste: _Taste, size: Size, span: tuple[int, int, int], rng: Any) 
     )
 
 
-def _names(letter: str, numbers: Array, width: int) -> pa.Array:
+def ids_of(letter: str, numbers: Array, width: int) -> pa.Array:
     """Return ids such as C00000042."""
     digits = numbers[:, None] // 10 ** np.arange(width - 1, -1, -1) % 10
     cells = np.empty((len(numbers), width + 1), np.uint8)
@@ -218,15 +218,15 @@ def _names(letter: str, numbers: Array, width: int) -> pa.Array:
     return pa.StringArray.from_buffers(len(numbers), pa.py_buffer(ends), pa.py_buffer(cells))
 
 
-def _catalogue(taste: _Taste) -> pa.Table:
+def catalogue(taste: Taste) -> pa.Table:
     """Return every product, its kind as its type; every third is a variant of the one before."""
     numbers = np.arange(taste.n_products)
-    ids = _names("P", taste.id_of, 7)
+    ids = ids_of("P", taste.id_of, 7)
     kinds = [f"Kind {kind // 25:03} > Kind {kind:04}" for kind in range(taste.n_kinds)]
     return pa.table(
         {
             "product_id": ids,
-            "item_group_id": _names("G", numbers - (numbers % 3 == 2), 7),
+            "item_group_id": ids_of("G", numbers - (numbers % 3 == 2), 7),
             "product_type": pa.array(kinds).take(pa.array(taste.kind_of)),
             "price": taste.price,
         }

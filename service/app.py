@@ -83,7 +83,7 @@ def create_app(settings: Settings | None = None, *, clock: pz.Clock = pz.system_
     app.state.shop = shop
     for subject in _SUBJECTS:
         app.include_router(subject.router)
-    problems.install(app)
+    problems.install(app, calls())
     if settings.origins:
         cors.allow(app, settings.origins)
     app.add_middleware(Edge, metrics=shop.metrics, access_log=settings.access_log)

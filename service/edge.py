@@ -55,7 +55,13 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *head.marks()]
-            await send(message)
+            try:
+                await send(message)
+            except RuntimeError as error:
+                if is_gone(error):
+                    status = _GONE
+                    raise ClientDisconnect from error
+                raise
 
         try:
             await self._app(scope, receive, send_marked)
@@ -72,6 +78,14 @@ class Edge:
             self._metrics.request(_method(scope), route, status, seconds)
             if self._access_log:
                 log_request(_method(scope), route, status, seconds, head.request_id)
+
+
+def is_gone(error: RuntimeError) -> bool:
+    """Return whether sending failed because the connection is closed.
+
+    Of requests that a caller sends ahead, uvicorn tells only the newest that the caller is gone.
+    """
+    return "handler is closed" in str(error)
 
 
 def encoded_path(scope: Scope) -> str:

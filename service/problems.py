@@ -9,11 +9,13 @@ from __future__ import annotations
 import http
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -234,7 +236,7 @@ def log_failure(request_id: str, error: BaseException) -> None:
     log.error("request %s failed: %s", request_id, cls, extra=told)
 
 
-def _answer_http(request: Request, error: Exception) -> Response:
+def _answer_http(request: Request, error: Exception, routes: Sequence[APIRoute]) -> Response:
     """Return what the router says (404, 405) as a problem."""
     status = getattr(error, "status_code", 500)
     details = {
@@ -243,11 +245,27 @@ def _answer_http(request: Request, error: Exception) -> Response:
     }
     detail = details.get(status, http.HTTPStatus(status).phrase)
     headers = getattr(error, "headers", None)
+    methods = methods_at(request.scope["path"], routes)
+    if status == 405 and methods:
+        headers = {"Allow": ", ".join(methods)}
     return respond(document(status, detail), headers, request_id=request.state.request_id)
 
 
-def install(app: FastAPI) -> None:
-    """Make `app` answer every error of `STATUS`, and the router's own, with a problem."""
+def methods_at(path: str, routes: Sequence[APIRoute]) -> list[str]:
+    """Return the methods of an address, sorted: of all its calls, not of the first one found.
+
+    An address that is spelt out, such as a batch, goes before one that an id makes.
+    """
+    found = [route for route in routes if route.path_regex.match(path)]
+    spelt_out = [route for route in found if route.path == path]
+    return sorted({method for route in spelt_out or found for method in route.methods or ()})
+
+
+def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
+    """Make `app` answer every error of `STATUS`, and the router's own, with a problem.
+
+    `routes` are its calls, which say what a method that is none could have been.
+    """
     for cls in STATUS:
         app.add_exception_handler(cls, answer)
-    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(HTTPException, partial(_answer_http, routes=routes))

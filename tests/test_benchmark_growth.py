@@ -149,4 +149,4 @@ class TestCommand:
 
 def test_names_are_digits_of_one_width() -> None:
     """Ids are a letter and digits, so that they sort like their numbers."""
-    assert shops._names("P", np.array([7, 12345]), 5).to_pylist() == ["P00007", "P12345"]
+    assert shops.ids_of("P", np.array([7, 12345]), 5).to_pylist() == ["P00007", "P12345"]

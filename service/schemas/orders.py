@@ -87,7 +87,9 @@ class AdjustmentLineBody(Body):
     """Units that went back (negative) or were taken back again (positive)."""
 
     product_id: Id
-    quantity: Annotated[int, Field(ge=-MAX_QUANTITY, le=MAX_QUANTITY)]
+    quantity: Annotated[
+        int, Field(ge=-MAX_QUANTITY, le=MAX_QUANTITY, json_schema_extra={"not": {"const": 0}})
+    ]
 
     @field_validator("quantity")
     @classmethod

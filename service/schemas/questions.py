@@ -28,7 +28,25 @@ class CheckBody(Body):
             "example": {
                 "customer_id": "c-1001",
                 "product_ids": ["sport-coat-navy-50", "trousers-grey"],
-            }
+            },
+            "oneOf": [
+                {
+                    "required": ["customer_id", "product_ids"],
+                    "properties": {
+                        "customer_id": {"type": "string"},
+                        "product_ids": {"type": "array"},
+                        "pairs": {"type": "null"},
+                    },
+                },
+                {
+                    "required": ["pairs"],
+                    "properties": {
+                        "customer_id": {"type": "null"},
+                        "product_ids": {"type": "null"},
+                        "pairs": {"type": "array"},
+                    },
+                },
+            ],
         }
     )
 
@@ -138,7 +156,11 @@ class RecommendBody(Body):
                 "order_id": "o-5001",
                 "moment": "order_confirmation",
                 "k": 4,
-            }
+            },
+            "not": {
+                "required": ["order_id", "product_ids"],
+                "properties": {"order_id": {"type": "string"}, "product_ids": {"type": "array"}},
+            },
         }
     )
 

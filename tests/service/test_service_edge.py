@@ -76,6 +76,26 @@ def test_failure_amid_an_answer_sends_nothing_more(caplog: pytest.LogCaptureFixt
     assert "failed: RuntimeError" in caplog.text
 
 
+@pytest.mark.parametrize(("told", "is_logged"), [("the handler is closed", False), ("oh", True)])
+def test_connection_that_is_gone_is_no_failure(
+    told: str, is_logged: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer that nobody can be sent any more costs no log line; a real failure does."""
+
+    async def app(_scope: Any, _receive: Any, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+
+    async def send(_message: dict[str, Any]) -> None:
+        raise RuntimeError(f"unable to perform operation; {told}")
+
+    metrics: Any = Counted()
+    edge = Edge(app, metrics, access_log=False)
+    scope = {"type": "http", "method": "PUT", "path": "/", "headers": []}
+    asyncio.run(edge(scope, None, send))  # type: ignore[arg-type]
+    assert metrics.seen == [("PUT", "unmatched", 200 if is_logged else 499)]
+    assert ("failed: RuntimeError" in caplog.text) is is_logged
+
+
 def test_other_protocols_pass_through() -> None:
     """What is no HTTP request is none of the edge's business."""
     seen: list[str] = []

@@ -290,6 +290,21 @@ def test_addresses_that_are_none(client: Client, method: str, path: str, status:
         assert answer.headers["allow"]
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/orders/o", "DELETE, GET, PUT"), ("/v1/orders/batch", "POST"),
+        ("/v1/policy", "GET, PUT"), ("/v1/products/p/complements", "GET"),
+        ("/openapi.json", "GET, HEAD"),
+    ],
+)  # fmt: skip
+def test_allow_names_every_method(client: Client, path: str, methods: str) -> None:
+    """Allow has all methods of an address, whatever number of calls share it."""
+    answer = client("TRACE", path)
+    assert answer.status_code == 405
+    assert sorted(answer.headers["allow"].split(", ")) == methods.split(", ")
+
+
 def test_body_over_the_limit_is_413(start: Start, settings: Settings) -> None:
     """A body that is too large is not read to its end, announced or not."""
     limits = {"max_body_bytes": 2000, "max_batch_bytes": 3000}
