@@ -57,6 +57,21 @@ def many(decided: pz.Answer[pz.Decision]) -> bytes:
     return b'{"model_version":%b,"decisions":[%b]}' % (to_json(decided.model_version), rows)
 
 
+def one_degraded(decided: pz.Answer[pz.Decision]) -> bytes:
+    """Return the JSON text of a single decision that was made without the store."""
+    return to_json({"model_version": decided.model_version, **_degraded(decided[0])})
+
+
+def many_degraded(decided: pz.Answer[pz.Decision]) -> bytes:
+    """Return the JSON text of decisions that were made without the store."""
+    rows = [_degraded(row) for row in decided]
+    return to_json({"model_version": decided.model_version, "degraded": True, "decisions": rows})
+
+
+def _degraded(row: pz.Decision) -> dict[str, Any]:
+    return {**row._asdict(), "until": moment(row.until), "degraded": True}
+
+
 def _decision(row: pz.Decision) -> bytes:
     if row[2:] == _FREE:
         return b'{"customer_id":%b,"product_id":%b%b' % (

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 import personalize as pz
 from service import cors, logs, problems, schemas
+from service.commits import Commits
 from service.connections import Connections, Limits
 from service.demand import DemandRefresh
 from service.draining import draining
@@ -172,4 +173,5 @@ def _open(settings: Settings, clock: pz.Clock) -> Shop:
         vitals=vitals,
         connections=Connections(Limits.of(settings), vitals.refused),
         writers=CapacityLimiter(_WRITERS),
+        commits=Commits(store),
     )

@@ -26,6 +26,8 @@ from service.vitals import Vitals
 
 _MAX_REMEMBERED: Final = 1024
 _MAX_SECRET: Final = 512
+_GRACE_SECONDS: Final = 1.0
+"""While the store is out of reach, who was let in before is let in, and it is asked so often."""
 _BEARER: Final = b"Bearer "
 _MAKE_ONE: Final = "make one with `personalize keys create`"
 
@@ -153,8 +155,14 @@ class Gate:
         until, is_open = self._is_open
         now = time.monotonic()
         if now >= until:
-            is_open = not await run_sync(self._store.keys)
-            self._is_open = (now + self._seconds, is_open)
+            try:
+                is_open = not await run_sync(self._store.keys)
+            except pz.StoreError:
+                if not until:  # never known
+                    raise
+                self._is_open = (now + _GRACE_SECONDS, is_open)
+            else:
+                self._is_open = (now + self._seconds, is_open)
         return is_open
 
     async def _scopes_of(self, request: Request, secret: str) -> frozenset[str] | None:
@@ -171,7 +179,13 @@ class Gate:
         if scopes is None:  # a key that was good a moment ago does not wait for others' failures
             self._refuse_the_tireless(request)
         self._vitals.key_looked_up()
-        found = await run_sync(self._store.scopes_of, secret)
+        try:
+            found = await run_sync(self._store.scopes_of, secret)
+        except pz.StoreError:
+            if scopes is None:
+                raise
+            self._known[digest] = (now + _GRACE_SECONDS, scopes)
+            return scopes
         self._known.pop(digest, None)
         if found is not None:  # unknown keys are asked for again: a new one works at once
             if len(self._known) >= _MAX_REMEMBERED:

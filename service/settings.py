@@ -89,6 +89,10 @@ class Settings(BaseSettings):
         le=86_400 * 365,
         description="How old demand may be before it is refreshed from the store; 0: it is not",
     )
+    store_failure: Literal["fail_open", "fail_closed"] = Field(
+        default="fail_open",
+        description="Decisions while the store cannot be reached: suppress nothing, or everything",
+    )
     key_seconds: float = Field(
         default=5.0, ge=0, le=60, description="How long the scopes of a key are remembered"
     )

@@ -11,6 +11,7 @@ from anyio.to_thread import run_sync
 from fastapi import Request
 
 import personalize as pz
+from service.commits import Commits
 from service.connections import Connections
 from service.headers import Head
 from service.metrics import Metrics
@@ -55,6 +56,7 @@ class Shop:
     vitals: Vitals
     connections: Connections
     writers: CapacityLimiter
+    commits: Commits
 
     @property
     def n_connections(self) -> int:

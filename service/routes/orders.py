@@ -46,9 +46,7 @@ async def put_order(
     shop: Ingest, order_id: OrderId, body: Annotated[OrderBody, takes(OrderBody)]
 ) -> Response:
     """Store a whole order; `applied` is false if a newer version of it is stored already."""
-    snapshot = _snapshot(order_id, body)
-    applied = await shop.write(lambda: shop.store.put_order(snapshot))
-    return _applied(shop, applied)
+    return _applied(shop, await shop.commits.put(_snapshot(order_id, body)))
 
 
 @router.post(

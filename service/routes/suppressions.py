@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from service import answers
+import personalize as pz
+from service import answers, degraded
 from service.inputs import cursor_after, place_of, takes
 from service.openapi import answers as documented
 from service.schemas import (
@@ -34,12 +35,19 @@ router = APIRouter(tags=["suppressions"])
 )
 def check(shop: Decide, body: Annotated[CheckBody, takes(CheckBody)]) -> Response:
     """Return a decision for each product of one customer, or for each pair, in the order asked."""
-    if body.pairs is None:
-        decided = shop.live.decide(body.customer_id or "", body.product_ids or [], body.as_of)
-    else:
-        decided = shop.live.check(body.pairs, body.as_of)
+    try:
+        if body.pairs is None:
+            decided = shop.live.decide(body.customer_id or "", body.product_ids or [], body.as_of)
+        else:
+            decided = shop.live.check(body.pairs, body.as_of)
+        content = answers.many(decided)
+    except pz.StoreError as error:
+        shop.vitals.store_failed(error)
+        pairs = body.pairs or [(body.customer_id or "", each) for each in body.product_ids or []]
+        decided = degraded.decisions(shop, pairs)
+        content = answers.many_degraded(decided)
     shop.metrics.decisions(decided)
-    return answers.written(answers.many(decided))
+    return answers.written(content)
 
 
 @router.get(
@@ -51,9 +59,15 @@ def check_one(
     shop: Decide, customer_id: CustomerId, product_id: ProductId, as_of: AsOf = None
 ) -> Response:
     """Return one decision."""
-    decided = shop.live.decide(customer_id, [product_id], as_of)
+    try:
+        decided = shop.live.decide(customer_id, [product_id], as_of)
+        content = answers.one(decided)
+    except pz.StoreError as error:
+        shop.vitals.store_failed(error)
+        decided = degraded.decisions(shop, [(customer_id, product_id)])
+        content = answers.one_degraded(decided)
     shop.metrics.decisions(decided)
-    return answers.written(answers.one(decided))
+    return answers.written(content)
 
 
 @router.get(

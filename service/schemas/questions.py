@@ -79,6 +79,11 @@ class DecisionOut(Out):
     until: Moment | None = Field(description="First moment it may show again; null: for good")
     basis: str | None
     repurchase_probability: float | None
+    degraded: bool = Field(
+        default=False,
+        description="There, and true, only if the store could not be reached: the decision is what "
+        "the setting `store_failure` says, for every product",
+    )
 
 
 class CheckOut(Out):
@@ -91,6 +96,9 @@ class CheckOut(Out):
     )
 
     model_version: str
+    degraded: bool = Field(
+        default=False, description="There, and true, only if every decision is degraded"
+    )
     decisions: list[DecisionOut]
 
 
