@@ -78,6 +78,7 @@ class Connections:
         self.n_answering = 0
         self._open: set[Connection] = set()
         self._surplus: set[Connection] = set()
+        self._begun: tuple[list[tuple[bytes, bytes]], bytes] = ([], b"")
         times = (limits.head_seconds, limits.body_seconds, limits.answer_seconds)
         shortest = min(*times, limits.write_seconds, limits.keep_alive_seconds)
         self._pause = min(_MAX_PAUSE, shortest / 4)
@@ -86,6 +87,16 @@ class Connections:
     def __len__(self) -> int:
         """Return how many connections are open, those included that are being refused."""
         return len(self._open) + len(self._surplus)
+
+    def begun(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Return how every good answer begins: its status and the server's headers.
+
+        The server has another list of them every second.
+        """
+        if self._begun[0] is not headers:
+            lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+            self._begun = (headers, b"HTTP/1.1 200 OK\r\n" + lines)
+        return self._begun[1]
 
     def enter(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> bool | None:
         """Return whether a new connection is let in; None if it is not even to be answered."""

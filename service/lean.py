@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import personalize as pz
 from service import answers
 from service.edge import log_request
-from service.headers import Head
+from service.headers import FIXED, Head
 from service.problems import log_failure
 from service.schemas import BAD_ESCAPE, ID_PATTERN, MAX_ID_LENGTH, CheckBody
 from service.shop import Shop
@@ -35,6 +35,17 @@ _MIDDLE: Final = b"/suppressions/"
 _JSON: Final = frozenset({b"application/json", b"application/json; charset=utf-8"})
 _BAD_ESCAPE: Final = re.compile(BAD_ESCAPE.encode())
 _ID: Final = re.compile(ID_PATTERN)
+_SIMPLE: Final = rb"([A-Za-z0-9._~-]{1,%d})" % MAX_ID_LENGTH
+_PLAIN: Final = re.compile(_PREFIX + _SIMPLE + _MIDDLE + _SIMPLE)
+_ANSWER: Final = b"".join(
+    [
+        *(name + b": " + value + b"\r\n" for name, value in answers.json_headers(b"")[:1]),
+        b"content-length: %d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n",
+        *(name + b": " + value.replace(b"%", b"%%") + b"\r\n" for name, value in FIXED),
+        b"\r\n%b",
+    ]
+)
+"""The same headers as everywhere, in the same order, on the wire."""
 _FEW: Final = 200
 """Products of one question; a longer one is left to a thread, so that others need not wait."""
 
@@ -72,8 +83,8 @@ class Lean:
 
     def at_once(
         self, path: bytes, headers: Iterable[tuple[bytes, bytes]], client: tuple[str, int] | None
-    ) -> tuple[list[tuple[bytes, bytes]], bytes] | None:
-        """Return the headers and the body that answer a single check; None: it has to wait.
+    ) -> bytes | None:
+        """Return what answers a single check, behind the status line; None: it has to wait.
 
         For whoever holds the connection itself: with no task and no messages in between, a check
         costs half as much.
@@ -87,44 +98,51 @@ class Lean:
         client : (host, port), optional
             Who asks.
         """
-        started = time.perf_counter()
-        asked = _pair(path)
-        if asked is None or self._together is not None:
+        if self._together is not None or not path.startswith(_PREFIX):
             return None
         head = Head(headers)
-        if not self._passes(head, client):
+        content = self._single(path, head, client)
+        if content is None:
+            return None
+        return _ANSWER % (len(content), head.request_id.encode(), content)
+
+    def _single(self, path: bytes, head: Head, client: tuple[str, int] | None) -> bytes | None:
+        started = time.perf_counter()
+        asked = _pair(path)
+        if asked is None or not self._passes(head, client):
             return None
         decided = self._decided_here(asked[0], asked[1:], head)
         if decided is None:
             return None
         content = answers.one(decided)
-        self._shop.metrics.decisions(decided)
-        self._note("GET", ONE, started, head)
-        return answers.json_headers(content) + head.marks(), content
+        self._note("GET", ONE, started, head, decided)
+        return content
 
     async def _one(self, scope: Scope, path: bytes, send: Send) -> bool:
         """Answer a single check, or return False."""
-        started = time.perf_counter()
-        if self._together is None:
-            answer = self.at_once(path, scope["headers"], scope["client"])
-            if answer is None:
-                return False
-            await _send(send, *answer)
-            return True
-        asked = _pair(path)
-        if asked is None:
-            return False
         head = Head.of(scope)
-        if not self._passes(head, scope["client"]):
+        if self._together is None:
+            content = self._single(path, head, scope["client"])
+        else:
+            content = await self._single_together(path, head, scope["client"])
+        if content is None:
             return False
+        await _send(send, answers.json_headers(content) + head.marks(), content)
+        return True
+
+    async def _single_together(
+        self, path: bytes, head: Head, client: tuple[str, int] | None
+    ) -> bytes | None:
+        started = time.perf_counter()
+        asked = _pair(path)
+        if asked is None or not self._passes(head, client):
+            return None
         decided = await self._decided(asked[0], asked[1:], head)
         if decided is None:
-            return False
+            return None
         content = answers.one(decided)
-        await _send(send, answers.json_headers(content) + head.marks(), content)
-        self._shop.metrics.decisions(decided)
-        self._note("GET", ONE, started, head)
-        return True
+        self._note("GET", ONE, started, head, decided)
+        return content
 
     async def _many(self, scope: Scope, receive: Receive, send: Send, taken: list[Message]) -> bool:
         """Answer a check of many products, or return False with what was read in `taken`."""
@@ -156,8 +174,7 @@ class Lean:
             return False
         content = answers.many(decided)
         await _send(send, answers.json_headers(content) + head.marks(), content)
-        self._shop.metrics.decisions(decided)
-        self._note("POST", MANY, started, head)
+        self._note("POST", MANY, started, head, decided)
         return True
 
     def _passes(self, head: Head, client: tuple[str, int] | None) -> bool:
@@ -186,7 +203,15 @@ class Lean:
             log_failure(head.request_id, error)
             return None
 
-    def _note(self, method: str, route: str, started: float, head: Head) -> None:
+    def _note(
+        self,
+        method: str,
+        route: str,
+        started: float,
+        head: Head,
+        decided: pz.Answer[pz.Decision],
+    ) -> None:
+        self._shop.metrics.decisions(decided)
         seconds = time.perf_counter() - started
         self._shop.metrics.request(method, route, 200, seconds)
         if self._logs:
@@ -200,6 +225,9 @@ async def _send(send: Send, headers: list[tuple[bytes, bytes]], content: bytes) 
 
 def _pair(path: bytes) -> tuple[str, str] | None:
     """Return the customer and the product of a single check, or None if it is not plainly one."""
+    plain = _PLAIN.fullmatch(path)
+    if plain is not None:  # nothing to decode, as nearly always
+        return plain[1].decode(), plain[2].decode()
     customer, middle, product = path.removeprefix(_PREFIX).partition(_MIDDLE)
     if not middle or b"/" in customer or b"/" in product:
         return None

@@ -35,9 +35,9 @@ _STOP_SECONDS: Final = 0.5
 
 AtOnce = Callable[
     [bytes, Iterable[tuple[bytes, bytes]], tuple[str, int] | None],
-    tuple[list[tuple[bytes, bytes]], bytes] | None,
+    bytes | None,
 ]
-"""Answers a GET of a path, with these headers, of a client: headers and body, or None."""
+"""Answers a GET of a path, with these headers, of a client: headers, empty line, body; or None."""
 
 _FRESH: Final = 0  # nothing has come yet
 _IDLE: Final = 1  # between two requests
@@ -196,7 +196,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._n_hosts = 0
         self._framing = []
         self._first_bytes, self._head_bytes = self._n_received, 0
-        super().on_message_begin()
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the address."""
@@ -245,7 +247,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop_parsing(_Fault.PIPELINED)
-        super().on_headers_complete()
+        self._hand_over()
         self._in_head, self._in_body = False, True
         # A body that was asked for by 100-continue may never come; what follows an offer to
         # upgrade may be of another protocol.
@@ -254,6 +256,14 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self.pipeline:
             self._all.n_answering += 1
             self._run(self.cycle, self._now)
+
+    def _hand_over(self) -> None:
+        """Make what the application is told of the request; uvicorn does so before it has it."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.headers.extend(headers)  # the list is the scope's own
+        self.url, self.expect_100_continue = url, expects
+        super().on_headers_complete()
 
     def _answer_at_once(self) -> bool:
         """Answer a request that needs no waiting, past the application; return whether it was one.
@@ -278,8 +288,7 @@ class GuardedProtocol(HttpToolsProtocol):
         answer = self._at_once(self.url, self.headers, self.client)
         if answer is None:
             return False
-        headers, body = answer
-        self.transport.write(_written(200, [*self.server_state.default_headers, *headers], body))
+        self.transport.write(self._all.begun(self.server_state.default_headers) + answer)
         self.server_state.total_requests += 1
         self._n_at_once += 1
         self._is_answered = True
@@ -461,10 +470,5 @@ class GuardedProtocol(HttpToolsProtocol):
         ]
         if fault.status == 503:
             head.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
-        self.transport.write(_written(fault.status, head, body))
-
-
-def _written(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
-    """Return an answer as it goes over the wire."""
-    lines = [name + b": " + value + b"\r\n" for name, value in headers]
-    return b"".join([STATUS_LINE[status], *lines, b"\r\n", body])
+        lines = [name + b": " + value + b"\r\n" for name, value in head]
+        self.transport.write(b"".join([STATUS_LINE[fault.status], *lines, b"\r\n", body]))

@@ -512,7 +512,7 @@ def instant(path: bytes, headers: Any, client: Any) -> Any:
         return None
     assert client is not None
     assert dict(headers)[b"host"] == b"localhost"
-    return [(b"content-length", b"%d" % len(path))], path
+    return b"content-length: %d\r\n\r\n%b" % (len(path), path)
 
 
 @pytest.fixture

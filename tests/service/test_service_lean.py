@@ -85,6 +85,18 @@ def test_single_checks_are_answered_alike(both: Both) -> None:
             assert answer.json()["product_id"] == product_id
 
 
+def test_answers_on_the_wire_are_the_same(both: Both) -> None:
+    """What goes over the connection at once has the headers and the body of the other way."""
+    path = single("c-1", COAT)
+    asked = [(b"host", b"127.0.0.1:8000"), (b"x-request-id", b"r-1")]
+    raw = both.lean.app.lean.at_once(path.encode(), asked, ("127.0.0.1", 5000))  # type: ignore[attr-defined]
+    answer = both.equal("GET", path, is_lean=True)
+    head, _, body = raw.partition(b"\r\n\r\n")
+    assert body == answer.content
+    assert [tuple(line.split(b": ", 1)) for line in head.split(b"\r\n")] == answer.headers.raw
+    assert both.lean.app.lean.at_once(b"/health/live", asked, ("127.0.0.1", 5000)) is None  # type: ignore[attr-defined]
+
+
 def test_any_id_is_answered_alike(both: Both) -> None:
     """Ids of any characters, in the path and in the body."""
 
