@@ -80,8 +80,9 @@ def outages(folder: Path, models: Path, scale: Scale) -> Lines:
     with cluster() as server, Service(server.url, models, folder / "log").up() as service:
         for one in taken_away(service, server, seconds=scale.outage):
             faults += [f"{one.name}: {fault}" for fault in one.faults]
+            noticed = f"not ready after {one.unready_s:.1f} s" if one.is_unready else "ready"
             told.append(
-                f"PostgreSQL {one.name}: not ready after {one.unready_s:.1f} s, ready again after "
+                f"PostgreSQL {one.name}: {noticed}, afterwards ready after "
                 f"{one.ready_s:.1f} s; {one.orders:,} orders in, {one.refused:,} answers of 503, "
                 f"{one.degraded:,} degraded decisions, slowest answer {one.slowest_s:.1f} s; "
                 f"{len(one.faults)} faults"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -94,6 +95,11 @@ class Outage:
     undecided: int = 0
     orders: int = 0
     faults: list[str] = field(default_factory=list)
+
+    @property
+    def is_unready(self) -> bool:
+        """Whether it was noticed by /health/ready, as questions suffered."""
+        return not math.isnan(self.unready_s)
 
 
 class _Asker:

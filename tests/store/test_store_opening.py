@@ -33,6 +33,12 @@ def test_schema_is_made(new_schema: Callable[[], str]) -> None:
         assert store.order("o") is not None
 
 
+def test_only_a_file_is_embedded(file_store: Store, schema_store: Store) -> None:
+    """A read of a file stays in the process; one of a server does not."""
+    assert file_store.is_embedded
+    assert not schema_store.is_embedded
+
+
 def test_closed_store(new_schema: Callable[[], str]) -> None:
     """A closed store answers nothing, over no connection, and may be closed again."""
     store = Store.open(new_schema())
