@@ -136,7 +136,8 @@ class Service:
                 stderr=log,
                 text=True,
                 start_new_session=True,
-                env={**os.environ, **self.environment},
+                # What it cannot tidy up when it is killed goes where its log goes.
+                env={**os.environ, "TMPDIR": str(self.log.parent.resolve()), **self.environment},
             )
         assert self._running.stdout is not None
         line = self._running.stdout.readline()
