@@ -252,17 +252,18 @@ class CustomerScopes:
         occasions, returned = self.state.occasions, self.state.returned
         space, customer_id = self.rules.space, self.state.customer_id
         num_of, group_of, type_of = space.nums.get, space.group, space.type
+        new, free = tuple.__new__, unowned(customer_id, "")[2:]
         decided: list[Decision] = []
         for product_id in product_ids:
             num = num_of(product_id)
             if (
-                product_id in occasions
-                or product_id in returned
-                or (num is not None and (group_of[num] in groups or type_of[num] in types))
+                (num is None or (group_of[num] not in groups and type_of[num] not in types))
+                and product_id not in occasions
+                and product_id not in returned
             ):
-                decided.append(self.decide(product_id, as_of))
+                decided.append(new(Decision, (customer_id, product_id, *free)))
             else:
-                decided.append(unowned(customer_id, product_id))
+                decided.append(self.decide(product_id, as_of))
         return decided
 
     def decide(self, product_id: str, as_of: int) -> Decision:
