@@ -26,7 +26,7 @@ import personalize as pz
 from service.app import create_app, log_as, settle
 from service.connections import SURPLUS
 from service.protocol import GuardedProtocol
-from service.settings import Settings
+from service.settings import PATIENCE, Settings
 
 _BACKLOG = 2048
 _READY_SECONDS = 120.0
@@ -100,7 +100,7 @@ def refuse_exposure(settings: Settings) -> None:
     StoreError
         If the store cannot be opened.
     """
-    with pz.Store.open(settings.store) as store:
+    with pz.Store.open(settings.store, patience=PATIENCE) as store:
         has_keys = bool(store.keys())
     if has_keys:
         return

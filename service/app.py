@@ -27,7 +27,7 @@ from service.metrics import Metrics
 from service.openapi import described
 from service.routes import health, models, orders, policy, products, recommendations, suppressions
 from service.security import Gate
-from service.settings import Settings
+from service.settings import PATIENCE, Settings
 from service.shop import Shop
 from service.vitals import Vitals, has_other_workers
 from service.watch import ModelWatch
@@ -158,7 +158,7 @@ def log_as(settings: Settings) -> None:
 
 
 def _open(settings: Settings, clock: pz.Clock) -> Shop:
-    store = pz.Store.open(settings.store)
+    store = pz.Store.open(settings.store, patience=PATIENCE)
     live = pz.Personalizer(store, None, clock=clock, refresh_seconds=None)
     watch = ModelWatch(pz.ModelsDirectory(settings.models), live, settings.watch_seconds)
     watch.tick()

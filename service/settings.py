@@ -10,11 +10,15 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+import personalize as pz
+
+PATIENCE: Final = pz.Patience(write_seconds=4.0)
+"""How long a request waits for the store: a caller has an answer within 6 seconds."""
 KIB = 1 << 10
 MIB = 1 << 20
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")

@@ -16,7 +16,7 @@ from soak.ledger import Ledger, audit, writing
 from soak.running import Client, Service, is_ready, until
 from soak.tables import damage
 
-ANSWER_SECONDS: Final = 12.0
+ANSWER_SECONDS: Final = 6.5
 """No answer takes longer, whatever has become of the store: its patience with a write is 10 s."""
 UNREADY_SECONDS: Final = 5.0
 READY_SECONDS: Final = 30.0

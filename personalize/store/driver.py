@@ -81,6 +81,10 @@ class Driver(Protocol):
         """Make sure that every order has a row to lock, or that there is no need to."""
         ...
 
+    def takes_writes(self, connection: sa.Connection) -> bool:
+        """Return whether writes are taken at all: a replica answers, and takes none."""
+        ...
+
     def check_present(self) -> None:
         """Raise `StoreError` where there is nothing to open."""
         ...

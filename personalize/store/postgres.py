@@ -67,6 +67,9 @@ _DURABLE: Final = """
     SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off'
 """
+_TAKES_WRITES: Final = """
+    SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'
+"""
 _MAKE_ROOM: Final = "SELECT pg_advisory_xact_lock(hashtextextended('personalize schemas', 0))"
 _REMEDIES: Final = {
     "25006": "the server takes no writes; give the address of the one that does",
@@ -273,6 +276,10 @@ class Postgres:
     def claim_orders(self, connection: sa.Connection, order_ids: Collection[str]) -> None:
         """Make sure that every order has a row to lock."""
         connection.exec_driver_sql(_CLAIM, (sorted(order_ids),))
+
+    def takes_writes(self, connection: sa.Connection) -> bool:
+        """Return whether the server is neither a replica nor set to read only."""
+        return bool(connection.exec_driver_sql(_TAKES_WRITES).scalar_one())
 
     def check_present(self) -> None:
         """Raise `StoreError` if the schema is missing."""

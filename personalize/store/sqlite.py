@@ -135,6 +135,10 @@ class SQLite:
     def claim_orders(self, connection: sa.Connection, order_ids: Collection[str]) -> None:
         """Do nothing: whoever writes is alone."""
 
+    def takes_writes(self, connection: sa.Connection) -> bool:  # noqa: ARG002
+        """Return True: a file that became read-only says so with the next write."""
+        return True
+
     def check_present(self) -> None:
         """Raise `StoreError` if there is no file."""
         if not self.file.exists():

@@ -15,6 +15,7 @@ from personalize.policy import Policy
 from personalize.purchases import OrderLine
 from personalize.store import catalogue, keys, lines, orders, policies
 from personalize.store.database import Database
+from personalize.store.driver import driver_of
 from personalize.store.keys import KeyRecord
 from personalize.store.opening import open_database
 from personalize.store.orders import Versioned
@@ -128,6 +129,10 @@ class Store:
         except StoreError:
             return False
         return True
+
+    def takes_writes(self) -> bool:
+        """Return whether the database takes writes, as far as it says; a replica takes none."""
+        return self._database.read(lambda each: driver_of(each).takes_writes(each))
 
     def put_order(self, snapshot: OrderSnapshot) -> bool:
         """Store an order as its source knows it; return whether it is now the order's state.

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
+import personalize as pz
 from service import answers
 from service.openapi import answers as documented
 from service.openapi import problem
@@ -35,13 +36,22 @@ async def ready(request: Request) -> Response:
     reasons = ["the service is about to stop"] if shop.connections.is_draining else []
     if version is None:
         reasons += warnings or ["no model is current; run `personalize train`"]
-    if not await run_sync(shop.store.is_ready):
-        reasons.append("the store cannot be reached")
+    missing = await run_sync(_missing_of, shop.store)
+    if missing is not None:
+        reasons.append(missing)
     if reasons:
         detail = "; ".join(reasons)
         out = document(503, detail, ready=False, reasons=reasons)
         return respond(out, request_id=request.state.request_id)
     return answers.reply({"ready": True, "model_version": version, "warnings": warnings})
+
+
+def _missing_of(store: pz.Store) -> str | None:
+    """Return what the store lacks, None if nothing."""
+    try:
+        return None if store.takes_writes() else "the store takes no writes"
+    except pz.StoreError:
+        return "the store cannot be reached"
 
 
 @router.get(

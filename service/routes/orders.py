@@ -33,7 +33,7 @@ from service.shop import Shop
 
 router = APIRouter(tags=["orders"])
 
-_AT_ONCE: Final = 1_000
+_AT_ONCE: Final = 500
 """Orders of a batch per transaction: others get their turn in between."""
 
 

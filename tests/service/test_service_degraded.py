@@ -149,3 +149,13 @@ def test_no_model_and_no_store_is_no_decision(
     client.get(ONE)
     outage(client)
     assert client.get(ONE).status_code == 503
+
+
+def test_a_store_that_takes_no_writes_is_not_ready(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica answers questions; a service on it is not ready for orders and says so."""
+    monkeypatch.setattr(client.shop.store, "takes_writes", lambda: False)
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()["reasons"]) == (503, ["the store takes no writes"])
+    assert client.get(ONE).status_code == 200

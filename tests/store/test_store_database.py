@@ -135,6 +135,7 @@ def test_closed_store(tmp_path: Path) -> None:
     """A closed store answers nothing, is not ready, and may be closed again."""
     store = Store.open(url_of(tmp_path / "shop.db"))
     assert store.is_ready()
+    assert store.takes_writes()
     store.close()
     store.close()
     assert not store.is_ready()

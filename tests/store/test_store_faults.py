@@ -191,6 +191,7 @@ def test_server_is_read_only(new_schema: Callable[[], str]) -> None:
     read_only = f"{url}&options=-cdefault_transaction_read_only%3Don"
     with Store.open(read_only, create=False) as store:
         assert store.customer_lines("c") == []
+        assert not store.takes_writes()
         with pytest.raises(
             StoreError, match=r"read-only transaction; the server takes no writes; "
         ):
