@@ -127,7 +127,7 @@ class TestQuestions:
     def test_every_third_pair_is_owned(self, store: str) -> None:
         """Of every three pairs the first is of a product that is kept."""
         some = questions.customers(store, SIZE, 60)
-        pairs = questions.pairs(some, SIZE)
+        pairs = questions.pairs(some, SIZE, 3)
         assert len({one.customer_id for one in some}) == len(pairs) == 60
         for one, (customer, product) in list(zip(some, pairs, strict=True))[::3]:
             assert customer == one.customer_id
@@ -145,7 +145,7 @@ class TestQuestions:
     def test_answers_are_compared_with_the_store(self, folder: Path, store: str) -> None:
         """The service passes; a peer that calls everything bought does not."""
         some = questions.customers(store, SIZE, 60)
-        pairs = questions.pairs(some, SIZE)
+        pairs = questions.pairs(some, SIZE, 3)
         models = shop.make_models(SIZE, folder)
         with serving(*service(store, models)) as ours:
             questions.check_answers(ours.url, pairs, some, exact=False)

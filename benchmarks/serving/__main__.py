@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             runs=given.runs,
             seconds=given.seconds,
             warm_up=given.warm_up,
+            owned_every=given.owned_every,
             redis=f"{given.redis}/{given.redis_database}",
             postgresql=given.postgresql and make_postgresql(size, given.postgresql),
         )
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "connections": CONNECTIONS,
             "is_pinned": can_pin(),
             "shop": size.name,
+            "owned_every": given.owned_every,
         }
         for part in given.part or PARTS:
             found[part] = PARTS[part](bench)
@@ -72,6 +74,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--purchases", type=int, default=30_000_000, help="order lines, about")
     parser.add_argument("--products", type=int, default=100_000)
     parser.add_argument("--learned", type=int, default=1_500_000, help="lines the model learns")
+    parser.add_argument(
+        "--owned-every",
+        type=int,
+        default=20,
+        help="one of so many single checks is of an owned product",
+    )
     parser.add_argument("--postgresql", help="URL of a database of its own: also measured, filled")
     parser.add_argument("--redis", default="redis://127.0.0.1:6379", help="URL")
     parser.add_argument("--redis-database", type=int, default=9, help="its number")

@@ -56,6 +56,8 @@ class Bench:
         URL of the same shop's store in PostgreSQL.
     warm_up : int
         Rounds before those that count.
+    owned_every : int
+        One of so many single checks is about a product that the customer owns.
     """
 
     size: Size
@@ -68,6 +70,7 @@ class Bench:
     redis: str
     postgresql: str | None = None
     warm_up: int = 1
+    owned_every: int = 20
 
     @cached_property
     def customers(self) -> list[Customer]:
@@ -76,8 +79,8 @@ class Bench:
 
     @cached_property
     def pairs(self) -> list[tuple[str, str]]:
-        """A pair of each, every third owned."""
-        return questions.pairs(self.customers, self.size)
+        """A pair of each."""
+        return questions.pairs(self.customers, self.size, self.owned_every)
 
     def ours(self, *arguments: str, store: str | None = None) -> Any:
         """Run the service on the shop, one worker."""

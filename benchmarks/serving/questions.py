@@ -1,4 +1,4 @@
-"""What is asked: pairs of the shop's own customers, a third of them owned; orders; answers checked.
+"""What is asked: pairs of the shop's own customers, some of them owned; orders; answers checked.
 
 Everything is drawn from the store that is asked, by a seed.
 """
@@ -76,13 +76,15 @@ def customers(store: str, size: Size, n: int, seed: int = 0) -> list[Customer]:
     return found
 
 
-def pairs(some: Sequence[Customer], size: Size, seed: int = 0) -> list[tuple[str, str]]:
-    """Return one pair of each customer; every third is of a product that they own."""
+def pairs(
+    some: Sequence[Customer], size: Size, owned_every: int, seed: int = 0
+) -> list[tuple[str, str]]:
+    """Return one pair of each customer; in every so many the product is one that they own."""
     rng = np.random.default_rng([seed, 11])
     drawn = rng.integers(size.products, size=len(some))
     return [
         (one.customer_id, one.kept[number % len(one.kept)])
-        if place % 3 == 0 and one.kept
+        if place % owned_every == 0 and one.kept
         else (one.customer_id, f"P{number:07}")
         for place, (one, number) in enumerate(zip(some, drawn.tolist(), strict=True))
     ]
