@@ -17,7 +17,8 @@ from soak.running import Client, Service, is_ready, until
 from soak.tables import damage
 
 ANSWER_SECONDS: Final = 6.5
-"""No answer takes longer, whatever has become of the store: it is patient with a write for 4 s, with a new connection for 2 s."""
+"""No answer takes longer, whatever has become of the store: the service is patient with a write for
+4 s, and with a new connection for 2 s."""
 UNREADY_SECONDS: Final = 5.0
 READY_SECONDS: Final = 30.0
 

@@ -218,4 +218,4 @@ def check_answers(
             if told["suppress"]:
                 assert told["reason"] != "not_suppressed"
         n_owned += product in of[customer].kept
-    assert len(sample) / 5 < n_owned < len(sample) / 2, f"{n_owned} of {len(sample)} are owned"
+    assert 0 < n_owned < len(sample) / 2, f"{n_owned} of {len(sample)} are owned"
