@@ -286,13 +286,16 @@ class ModelsDirectory:
 
     def versions(self) -> list[str]:
         """Return the versions present, oldest name first."""
-        if not self.folder.is_dir():
-            return []
-        return sorted(
-            entry.name
-            for entry in self.folder.iterdir()
-            if not entry.name.startswith(".") and (entry / MANIFEST).is_file()
-        )
+        try:
+            if not self.folder.is_dir():
+                return []
+            return sorted(
+                entry.name
+                for entry in self.folder.iterdir()
+                if not entry.name.startswith(".") and (entry / MANIFEST).is_file()
+            )
+        except PermissionError as error:
+            raise self._unreadable(error) from error
 
     def current(self) -> str | None:
         """Return the version that is served, or None before the first `use`."""
@@ -300,6 +303,15 @@ class ModelsDirectory:
             return (self.folder / CURRENT).read_text(encoding="utf-8").strip() or None
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except PermissionError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> ArtifactError:
+        return ArtifactError(
+            f"models {self.folder}: {error.filename} cannot be read; check who owns it and its "
+            "permissions",
+            path=self.folder,
+        )
 
     def path(self, version: str | None = None) -> Path:
         """Return the folder of a version; default: the current one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -34,6 +35,7 @@ from service.watch import ModelWatch
 
 _SUBJECTS = (orders, products, policy, models, suppressions, recommendations, health)
 _WRITERS = 8
+log = logging.getLogger("personalize.service")
 _DESCRIPTION = """\
 Orders come in, and every question is answered with them: what a customer must not be shown any
 more, and what goes with what they bought. See docs/http-api.md.
@@ -161,6 +163,8 @@ def _open(settings: Settings, clock: pz.Clock) -> Shop:
     store = pz.Store.open(settings.store, patience=PATIENCE)
     live = pz.Personalizer(store, None, clock=clock, refresh_seconds=None)
     watch = ModelWatch(pz.ModelsDirectory(settings.models), live, settings.watch_seconds)
+    if not settings.models.is_dir():
+        log.warning("models %s: there is no such folder yet", settings.models)
     watch.tick()
     vitals = Vitals()
     return Shop(

@@ -85,6 +85,12 @@ class Metrics:
         self._orders = Counter(
             "personalize_orders", "Orders taken in by outcome", ["outcome"], registry=self._registry
         )
+        for outcome in (
+            "applied",
+            "stale",
+            "rejected",
+        ):  # from the start, so that rates see the first
+            self._orders.labels(outcome)
 
         # Looking up labels takes longer than counting.
         self._by_reason: dict[str, Counter] = {}

@@ -115,7 +115,12 @@ class Vitals:
             await asyncio.sleep(_SAMPLE_SECONDS)
 
     def text(
-        self, seen: Sampled, *, store_is_reachable: bool, refresh_age_seconds: float | None
+        self,
+        seen: Sampled,
+        *,
+        store_is_reachable: bool,
+        model_is_refused: bool,
+        refresh_age_seconds: float | None,
     ) -> bytes:
         """Return what is not in the files that workers share.
 
@@ -123,12 +128,14 @@ class Vitals:
         ----------
         seen : Sampled
         store_is_reachable : bool
+        model_is_refused : bool
+            Whether the version that is current cannot be loaded.
         refresh_age_seconds : float or None
             Since policy and catalogue were last looked at; None if they never could be.
         """
         self.sample(seen)
         told = CollectorRegistry()
-        told.register(_Now(store_is_reachable, refresh_age_seconds))
+        told.register(_Now(store_is_reachable, model_is_refused, refresh_age_seconds))
         if has_other_workers():
             return generate_latest(told)
         ProcessCollector(registry=told)
@@ -139,8 +146,11 @@ class Vitals:
 class _Now(Collector):
     """What a scrape has seen itself."""
 
-    def __init__(self, store_is_reachable: bool, refresh_age_seconds: float | None) -> None:
+    def __init__(
+        self, store_is_reachable: bool, model_is_refused: bool, refresh_age_seconds: float | None
+    ) -> None:
         self._store_is_reachable = store_is_reachable
+        self._model_is_refused = model_is_refused
         self._refresh_age_seconds = refresh_age_seconds
 
     def collect(self) -> Iterator[Metric]:
@@ -154,6 +164,11 @@ class _Now(Collector):
         )
         reachable.add_metric([], float(self._store_is_reachable))
         yield reachable
+        refused = GaugeMetricFamily(
+            "personalize_model_refused", "1 if the version that is current cannot be loaded"
+        )
+        refused.add_metric([], float(self._model_is_refused))
+        yield refused
         if self._refresh_age_seconds is not None:
             age = GaugeMetricFamily(
                 "personalize_refresh_age_seconds",

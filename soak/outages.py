@@ -76,7 +76,7 @@ class Outage:
     ----------
     name : str
     unready_s, ready_s : float, seconds
-        From its beginning to a 503 of /health/ready, and from its end to a 200 (NaN: not asked).
+        From its beginning to a 503 of /health/ready, and from its end to a 200.
     refused : int
         Orders that were answered 503, and came in when they were sent again.
     slowest_s : float
@@ -185,10 +185,9 @@ def taken_away(
             started = time.monotonic()
             try:
                 fault.begins(cluster)
-                if fault.stops_reading:
-                    found.unready_s = until(
-                        lambda: not is_ready(service.url), UNREADY_SECONDS, f"not ready: {name}"
-                    )
+                found.unready_s = until(
+                    lambda: not is_ready(service.url), UNREADY_SECONDS, f"not ready: {name}"
+                )
                 time.sleep(max(max(seconds, fault.least_s) - (time.monotonic() - started), 0.0))
             finally:
                 fault.ends(cluster)

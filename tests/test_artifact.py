@@ -452,3 +452,19 @@ def test_a_changed_manifest_is_told(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("4.0", "5.0"))
     with pytest.raises(pz.ArtifactError, match=r"manifest\.json is damaged"):
         read_artifact(folder)
+
+
+def test_a_folder_that_cannot_be_read_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not as a traceback, and not as if there were no version."""
+    models = pz.ModelsDirectory(tmp_path)
+
+    def forbidden(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    monkeypatch.setattr(Path, "read_text", forbidden)
+    for ask in (models.versions, models.current):
+        with pytest.raises(pz.ArtifactError, match="cannot be read; check who owns it"):
+            ask()

@@ -80,6 +80,11 @@ async def metrics(request: Request) -> Response:
     is_reachable = await run_sync(shop.store.is_ready)
     looked_at = shop.watch.refreshed_at
     age = None if looked_at is None else time.monotonic() - looked_at
-    vitals = shop.vitals.text(shop, store_is_reachable=is_reachable, refresh_age_seconds=age)
+    vitals = shop.vitals.text(
+        shop,
+        store_is_reachable=is_reachable,
+        model_is_refused=shop.watch.refused is not None,
+        refresh_age_seconds=age,
+    )
     text = await run_sync(shop.metrics.text) + vitals
     return Response(text, media_type=None, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -10,6 +10,7 @@ from conftest import Start
 from pydantic import ValidationError
 from service_shop import COAT, NOW, Client
 
+import personalize as pz
 from service import Settings
 from service.attempts import Attempts
 from service.headers import Head
@@ -328,3 +329,16 @@ def test_origins_are_exact(origins: str) -> None:
     """An origin that stands for many is refused, with a word on what is one."""
     with pytest.raises(ValidationError, match=r"is no origin; give each as https://shop.example"):
         Settings(cors_origins=origins)
+
+
+def test_admins_read_the_metrics_through_a_proxy(start: Start, settings: Settings) -> None:
+    """On loopback the metrics are open to this machine; who comes from elsewhere needs the key."""
+    with pz.Store.open(settings.store) as store:
+        admin = store.create_key("ops", ["admin"], created_at=0)
+        other = store.create_key("ads", ["decide"], created_at=0)
+    client = start(settings, address="203.0.113.9")
+    assert client.get("/metrics").status_code == 401
+    for secret, status in ((admin, 200), (other, 403)):
+        bearer = {"Authorization": f"Bearer {secret}"}
+        assert client.get("/metrics", headers=bearer).status_code == status
+    assert start(settings).get("/metrics").status_code == 200
