@@ -102,11 +102,12 @@ def refuse_exposure(settings: Settings) -> None:
     """
     with pz.Store.open(settings.store, patience=PATIENCE) as store:
         has_keys = bool(store.keys())
-        if not store.catalog_revision() and not store.customers(limit=1):
-            print(
-                f"store {store.url} is empty: everything may be shown until orders come in",
-                file=sys.stderr,
-            )
+        is_empty = not store.catalog_revision() and not store.customers(limit=1)
+    if is_empty and (has_keys or settings.is_loopback):
+        print(
+            f"store {store.url} is empty: everything may be shown until orders come in",
+            file=sys.stderr,
+        )
     if has_keys:
         return
     if not settings.is_loopback:

@@ -23,6 +23,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 import personalize as pz
 from service import Settings
+from service.headers import Head
 from service.lean import again
 from service.together import MAX_PAIRS, Together
 
@@ -214,8 +215,8 @@ def test_caller_that_leaves_is_left_to_the_routes(both: Both) -> None:
 
     scope = {
         "type": "http", "method": "POST", "path": CHECK, "raw_path": CHECK.encode(),
-        "query_string": b"", "headers": [(b"content-type", b"application/json")],
-        "client": ("127.0.0.1", 5000),
+        "query_string": b"", "client": ("127.0.0.1", 5000),
+        "headers": [(b"content-type", b"application/json"), (b"host", b"127.0.0.1:8000")],
     }  # fmt: skip
     with start_blocking_portal() as portal:
         portal.call(partial(both.lean.app, scope, receive, send))
@@ -396,6 +397,46 @@ def test_database_on_the_network_is_asked_together(
         both = Both(client, portal)
         both.equal("GET", single("c-1", COAT_2), is_lean=True)
         both.equal("POST", CHECK, is_lean=True, json=check(COAT, COAT_2, SOCKS))
+        both.equal("GET", "/v1/customers/a/b/suppressions/x", is_lean=False)
+
+        def gone(*_: Any) -> None:
+            raise pz.StoreError("gone")
+
+        monkeypatch.setattr(client.shop.store, "lines_of_customers", gone)
+        monkeypatch.setattr(client.shop.store, "products_of", gone)
+        answer = both.equal("GET", single("c-1", COAT_2), is_lean=False)
+        assert answer.json()["degraded"] is True
+
+
+def test_nothing_unusual_is_answered_at_once(both: Both) -> None:
+    """A page of another origin, and what is no single check, are left to the application."""
+    at_once = both.lean.app.lean.at_once  # type: ignore[attr-defined]
+    client, host = ("127.0.0.1", 5000), (b"host", b"127.0.0.1:8000")
+    path = single("c-1", COAT).encode()
+    assert at_once(path, [host], client) is not None
+    assert at_once(path, [host, (b"origin", b"https://shop.example")], client) is None
+    assert at_once(b"/v1/customers/c-1/suppressions", [host], client) is None
+
+
+def test_the_first_of_repeated_headers_counts() -> None:
+    """As everywhere else in the service, but for the id: the first decent one."""
+    names = ("authorization", "content-type", "content-encoding", "host")
+    twice = [(name.encode(), value) for value in (b"1", b"2") for name in names]
+    ids_ = [(b"x-request-id", value) for value in (b"not decent", b"r-1", b"r-2")]
+    head = Head([*twice, *ids_])
+    found = (head.authorization, head.content_type, head.content_encoding, head.host)
+    assert found == (b"1", b"1", b"1", b"1")
+    assert head.request_id == "r-1"
+
+
+def test_senders_that_are_remembered_are_bounded(both: Both) -> None:
+    """However many names a caller gives this machine, memory stays flat."""
+    near = both.lean.shop.gate._near
+    near.update(("127.0.0.1", b"%d" % n) for n in range(2000))
+    before = len(near)
+    headers = {"Host": "localhost:1234"}
+    assert both.lean.get(single("c-1", COAT), headers=headers).status_code == 200
+    assert len(near) == before
 
 
 def test_messages_are_read_again_and_then_on() -> None:

@@ -132,8 +132,11 @@ def test_port_in_use_is_one_line(capsys: pytest.CaptureFixture[str], settings: S
         port = taken.getsockname()[1]
         assert main(["--port", str(port), "--store", settings.store]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("no API keys: open to everyone on this machine")
-    assert lines[1] == (
+    assert (
+        lines[0] == f"store {settings.store} is empty: everything may be shown until orders come in"
+    )
+    assert lines[1].startswith("no API keys: open to everyone on this machine")
+    assert lines[2] == (
         f"error: 127.0.0.1:{port} cannot be listened on: Address already in use; choose another "
         "--port (0 picks a free one) or --host"
     )

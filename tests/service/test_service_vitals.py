@@ -66,7 +66,9 @@ def test_kind_of_a_store_error_is_its_cause() -> None:
     for error in (caused, StoreIsSlowError("store: slow")):
         vitals.store_failed(error)
     seen = SimpleNamespace(n_connections=2, n_answering=1, n_keys_remembered=3)
-    text = vitals.text(seen, store_is_reachable=True, refresh_age_seconds=None).decode()
+    text = vitals.text(
+        seen, store_is_reachable=True, model_is_refused=False, refresh_age_seconds=None
+    ).decode()
     for kind in ("TimeoutError", "StoreIsSlowError"):
         assert value_of(text, f'personalize_store_errors_total{{kind="{kind}"}}') == 1
     assert value_of(text, "personalize_connections_open") == 2
@@ -101,7 +103,9 @@ def test_gauges_of_workers_are_kept_up_to_date(
 
     asyncio.run(run())
     assert seen == [shop]
-    text = vitals.text(shop, store_is_reachable=True, refresh_age_seconds=1.0).decode()
+    text = vitals.text(
+        shop, store_is_reachable=True, model_is_refused=False, refresh_age_seconds=1.0
+    ).decode()
     assert "personalize_store_reachable 1.0" in text
     assert "personalize_connections_open" not in text
     assert "process_resident_memory_bytes" not in text
