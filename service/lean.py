@@ -111,12 +111,7 @@ class Lean:
         asked = _pair(path)
         if asked is None or not self._passes(head, client):
             return None
-        decided = self._decided_here(asked[0], asked[1:], head)
-        if decided is None:
-            return None
-        content = answers.one(decided)
-        self._note("GET", ONE, started, head, decided)
-        return content
+        return self._told(self._decided_here(asked[0], asked[1:], head), started, head)
 
     async def _one(self, scope: Scope, path: bytes, send: Send) -> bool:
         """Answer a single check, or return False."""
@@ -137,7 +132,11 @@ class Lean:
         asked = _pair(path)
         if asked is None or not self._passes(head, client):
             return None
-        decided = await self._decided(asked[0], asked[1:], head)
+        return self._told(await self._decided(asked[0], asked[1:], head), started, head)
+
+    def _told(
+        self, decided: pz.Answer[pz.Decision] | None, started: float, head: Head
+    ) -> bytes | None:
         if decided is None:
             return None
         content = answers.one(decided)
