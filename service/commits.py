@@ -1,27 +1,21 @@
 """Orders that arrive at the same time, made durable together.
 
-A write costs one wait for the disk, however many orders are in it. While one group is on its way
-to the disk, the next one gathers; nobody is answered before their own group is durable.
+A write costs one wait for the disk, however many orders are in it. Nobody is answered before
+their own group is durable.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
-
 import personalize as pz
+from service.gather import Gather
 
 MAX_ORDERS: Final = 500
 """Of one group."""
 _WRITERS: Final = 4
 """Groups at once where the database lets several write; a file has one writer."""
-
-Outcome = bool | Exception
-Waiting = tuple[pz.OrderSnapshot, asyncio.Future[bool]]
 
 
 class Commits:
@@ -34,13 +28,13 @@ class Commits:
 
     def __init__(self, store: pz.Store) -> None:
         self._store = store
-        self._waiting: list[Waiting] = []
-        self._writers: set[asyncio.Task[None]] = set()
-        self._n_writers = 1 if store.is_embedded else _WRITERS
-        self._limiter = CapacityLimiter(self._n_writers)
+        n_writers = 1 if store.is_embedded else _WRITERS
+        self._gather: Gather[pz.OrderSnapshot, bool] = Gather(
+            self._stored, n_at_once=n_writers, most=MAX_ORDERS
+        )
 
     async def put(self, snapshot: pz.OrderSnapshot) -> bool:
-        """Return as `Store.put_order`, once the order is durable.
+        """Return as `Store.put_order`, once the order is durable; it is, also for who has gone.
 
         Raises
         ------
@@ -49,37 +43,15 @@ class Commits:
         StoreError
             If the store cannot be reached; nothing of the group is stored.
         """
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((snapshot, done))
-        if len(self._writers) < self._n_writers:
-            writer = asyncio.create_task(self._write())
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
-        return await done
+        return await self._gather.ask(snapshot)
 
-    async def _write(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[:MAX_ORDERS], self._waiting[MAX_ORDERS:]
-            snapshots = [snapshot for snapshot, _ in group]
-            try:
-                outcomes = await run_sync(self._stored, snapshots, limiter=self._limiter)
-            except Exception as error:  # noqa: BLE001 - whoever waits is told
-                outcomes = [error] * len(group)
-            for (_, done), outcome in zip(group, outcomes, strict=True):
-                if done.done():  # the caller has gone; the order is stored all the same
-                    continue
-                if isinstance(outcome, Exception):
-                    done.set_exception(outcome)
-                else:
-                    done.set_result(outcome)
-
-    def _stored(self, snapshots: Sequence[pz.OrderSnapshot]) -> Sequence[Outcome]:
+    def _stored(self, snapshots: list[pz.OrderSnapshot]) -> Sequence[bool | Exception]:
         try:
             return self._store.put_orders(snapshots)
         except pz.InvalidOrdersError:  # all or none: find the one, keep the others
             return [self._stored_alone(snapshot) for snapshot in snapshots]
 
-    def _stored_alone(self, snapshot: pz.OrderSnapshot) -> Outcome:
+    def _stored_alone(self, snapshot: pz.OrderSnapshot) -> bool | Exception:
         try:
             return self._store.put_order(snapshot)
         except pz.PersonalizeError as error:
