@@ -45,36 +45,43 @@ class Gather(Generic[Asked, Told]):
         self._most = most
         self._size_of = size_of
         self._waiting: list[tuple[Asked, asyncio.Future[Told]]] = []
-        self._workers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()  # a loop holds tasks only weakly
+        self._n_working = 0
         self._limiter = CapacityLimiter(n_at_once)
 
     async def ask(self, asked: Asked) -> Told:
         """Return what this caller is told, once the group's work is done."""
         told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, told))
-        if len(self._workers) < self._n_at_once:
-            worker = asyncio.create_task(self._run())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+        if self._n_working < self._n_at_once:
+            self._n_working += 1
+            task = asyncio.create_task(self._run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await told
 
     async def _run(self) -> None:
-        while self._waiting:
-            group = self._next()
-            outcomes: Sequence[Told | Exception]
-            try:
-                outcomes = await run_sync(
-                    self._work, [asked for asked, _ in group], limiter=self._limiter
-                )
-            except Exception as error:  # noqa: BLE001 - whoever waits is told
-                outcomes = [error] * len(group)
-            for (_, told), outcome in zip(group, outcomes, strict=True):
-                if told.done():  # the caller has gone
-                    continue
-                if isinstance(outcome, Exception):
-                    told.set_exception(outcome)
-                else:
-                    told.set_result(outcome)
+        try:
+            while self._waiting:
+                await self._serve(self._next())
+        finally:  # at once: whoever asks in the same turn of the loop must find nobody working
+            self._n_working -= 1
+
+    async def _serve(self, group: list[tuple[Asked, asyncio.Future[Told]]]) -> None:
+        outcomes: Sequence[Told | Exception]
+        try:
+            outcomes = await run_sync(
+                self._work, [asked for asked, _ in group], limiter=self._limiter
+            )
+        except Exception as error:  # noqa: BLE001 - whoever waits is told
+            outcomes = [error] * len(group)
+        for (_, told), outcome in zip(group, outcomes, strict=True):
+            if told.done():  # the caller has gone
+                continue
+            if isinstance(outcome, Exception):
+                told.set_exception(outcome)
+            else:
+                told.set_result(outcome)
 
     def _next(self) -> list[tuple[Asked, asyncio.Future[Told]]]:
         n = size = 0

@@ -70,6 +70,23 @@ def test_orders_that_wait_share_a_commit() -> None:
     assert store.groups == [["a"], ["b", "stale-c", "d"]]
 
 
+def test_whoever_asks_again_at_once_is_served() -> None:
+    """An order put in the very turn in which the last group ended does not wait for another."""
+    store = SlowStore()
+    store.gate.set()
+
+    async def run() -> list[bool]:
+        commits = Commits(store)  # type: ignore[arg-type]
+        return [await asyncio.wait_for(commits.put(snapshot(str(n))), 10) for n in range(20)]
+
+    async def plainly() -> list[bool]:
+        commits = Commits(store)  # type: ignore[arg-type]
+        return [await commits.put(snapshot(str(n))) for n in range(20)]
+
+    assert asyncio.run(run()) == [True] * 20
+    assert asyncio.run(asyncio.wait_for(plainly(), 10)) == [True] * 20
+
+
 def test_a_bad_order_harms_nobody_else() -> None:
     """One that is not allowed is told so; the others of its group are stored."""
     outcomes = put(SlowStore(), ["a", "b", "bad-c", "d"])
