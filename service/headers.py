@@ -64,8 +64,7 @@ class Head:
                 self.is_forwarded = True
             elif name == b"x-request-id" and not request_id and _REQUEST_ID.fullmatch(value):
                 request_id = value
-        # Chance is enough for a name in a log; it guards nothing.
-        self.request_id = request_id.decode() if request_id else f"{random.getrandbits(128):032x}"
+        self.request_id = request_id.decode() if request_id else _new_id()
 
     @classmethod
     def of(cls, scope: Scope) -> Self:

@@ -100,39 +100,35 @@ class Lean:
         """
         if self._together is not None or not path.startswith(_PREFIX):
             return None
-        head = Head(headers)
-        content = self._single(path, head, client)
-        if content is None:
-            return None
-        return _ANSWER % (len(content), head.request_id.encode(), content)
-
-    def _single(self, path: bytes, head: Head, client: tuple[str, int] | None) -> bytes | None:
         started = time.perf_counter()
-        asked = _pair(path)
-        if asked is None or not self._passes(head, client):
+        head = Head(headers)
+        asked = self._asked(path, head, client)
+        if asked is None:
             return None
-        return self._told(self._decided_here(asked[0], asked[1:], head), started, head)
+        content = self._told(self._decided_here(asked[0], asked[1:], head), started, head)
+        return None if content is None else _ANSWER % (
+            len(content), head.request_id.encode(), content,
+        )  # fmt: skip
 
     async def _one(self, scope: Scope, path: bytes, send: Send) -> bool:
         """Answer a single check, or return False."""
+        started = time.perf_counter()
         head = Head.of(scope)
-        if self._together is None:
-            content = self._single(path, head, scope["client"])
-        else:
-            content = await self._single_together(path, head, scope["client"])
+        asked = self._asked(path, head, scope["client"])
+        if asked is None:
+            return False
+        content = self._told(await self._decided(asked[0], asked[1:], head), started, head)
         if content is None:
             return False
         await _send(send, answers.json_headers(content) + head.marks(), content)
         return True
 
-    async def _single_together(
+    def _asked(
         self, path: bytes, head: Head, client: tuple[str, int] | None
-    ) -> bytes | None:
-        started = time.perf_counter()
+    ) -> tuple[str, str] | None:
+        """Return the pair of a single check of a caller who is known, or None."""
         asked = _pair(path)
-        if asked is None or not self._passes(head, client):
-            return None
-        return self._told(await self._decided(asked[0], asked[1:], head), started, head)
+        return asked if asked is not None and self._passes(head, client) else None
 
     def _told(
         self, decided: pz.Answer[pz.Decision] | None, started: float, head: Head

@@ -66,6 +66,16 @@ CatalogColumns = Annotated[
     list[str] | None,
     typer.Option("--map-catalog", metavar="COL=NAME", help="The same for the catalogue."),
 ]
+StoreOfTimer = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        envvar="PERSONALIZE_STORE",
+        help="Store, such as sqlite:///shop.db.",
+    ),
+]
+"""Also from the environment: a password on a command line is seen by everyone on the machine."""
 AsOf = Annotated[
     str | None,
     typer.Option(

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from personalize.artifact import ModelsDirectory
 from personalize.cli import options
 from personalize.cli.console import say
@@ -21,15 +17,7 @@ from personalize.times import DAY, MISSING, SECOND, to_datetime, to_micros, to_r
 def refresh_demand(
     *,
     models: options.ModelsFolder,
-    store: Annotated[
-        str,
-        typer.Option(
-            "--store",
-            metavar="URL",
-            envvar="PERSONALIZE_STORE",
-            help="Store, such as sqlite:///shop.db.",
-        ),
-    ],
+    store: options.StoreOfTimer,
     as_of: options.AsOf = None,
     timezone: options.Timezone = "UTC",
 ) -> None:

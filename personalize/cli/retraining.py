@@ -28,15 +28,7 @@ COUNTED = ("orders", "lines", "customers", "products")
 def retrain(
     *,
     models: options.ModelsFolder,
-    store: Annotated[
-        str,
-        typer.Option(
-            "--store",
-            metavar="URL",
-            envvar="PERSONALIZE_STORE",
-            help="Store, such as sqlite:///shop.db.",
-        ),
-    ],
+    store: options.StoreOfTimer,
     catalog: options.CatalogFile = None,
     config: Annotated[
         Path | None,
