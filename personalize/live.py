@@ -31,7 +31,7 @@ from personalize.view import View
 if TYPE_CHECKING:
     from personalize.engine import Engine
     from personalize.ranking import Pick
-    from personalize.store import Store, StoredOrder
+    from personalize.store import History, Store, StoredOrder
     from personalize.suppression import Decision, Suppression
 
 Row = TypeVar("Row")
@@ -259,14 +259,24 @@ class Personalizer:
         InvalidConfigError
             If `as_of` is no moment.
         """
+        touched = self.touched(customer_id, product_ids, as_of)
+        told = {decision.product_id: decision for decision in touched}
+        rows = (told.get(each) or unowned(customer_id, each) for each in product_ids)
+        return Answer(rows, touched.in_force)
+
+    def touched(
+        self, customer_id: str, product_ids: Sequence[str], as_of: Moment | int | None = None
+    ) -> Answer[Decision]:
+        """Return the decisions on which the customer's purchases may have a say, in their order.
+
+        Of the products of `decide`, with its errors, these are few: of what is left out nothing
+        like it was ever ordered, and its decision is `suppression.unowned`.
+        """
         in_force = self.in_force
         before, moment = self._times(as_of)
-        if len(product_ids) == 1:
-            # Most of what is asked about is nothing like what was ever ordered: a short read.
-            (product_id,) = product_ids
-            ordered = self.store.products_of(customer_id)
-            if in_force.view.is_free_of(product_id, ordered):
-                return Answer([unowned(customer_id, product_id)], in_force)
+        if before is None:
+            history = self.store.history_of(customer_id)
+            return Answer(_touched(in_force, customer_id, product_ids, history, moment), in_force)
         state = self._state(customer_id, before, moment)
         return Answer(in_force.view.decide(state, product_ids, moment), in_force)
 
@@ -293,18 +303,23 @@ class Personalizer:
         in_force = self.in_force
         before, moment = self._times(as_of)
         asked = list(pairs)
-        of_customer: dict[str, list[int]] = {}
-        for position, (customer_id, _) in enumerate(asked):
-            of_customer.setdefault(customer_id, []).append(position)
-        lines_of = self.store.lines_of_customers(list(of_customer), before)
-        rows: dict[int, Decision] = {}
-        for customer_id, positions in of_customer.items():
-            lines = lines_of.get(customer_id, [])
-            state = PurchaseState.from_lines(customer_id, lines, _horizon(lines, before, moment))
-            products = [asked[position][1] for position in positions]
-            decided = in_force.view.decide(state, products, moment)
-            rows.update(zip(positions, decided, strict=True))
-        return Answer((rows[position] for position in range(len(asked))), in_force)
+        products_of: dict[str, list[str]] = {}
+        for customer_id, product_id in asked:
+            products_of.setdefault(customer_id, []).append(product_id)
+        told: dict[tuple[str, str], Decision] = {}
+        if before is None:
+            histories = self.store.histories_of(products_of)
+            for customer_id, products in products_of.items():
+                history = histories[customer_id]
+                for row in _touched(in_force, customer_id, products, history, moment):
+                    told[customer_id, row.product_id] = row
+        else:
+            lines_of = self.store.lines_of_customers(products_of, before)
+            for customer_id, products in products_of.items():
+                state = PurchaseState.from_lines(customer_id, lines_of[customer_id], before)
+                for row in in_force.view.decide(state, products, moment):
+                    told[customer_id, row.product_id] = row
+        return Answer((told.get(pair) or unowned(*pair) for pair in asked), in_force)
 
     def suppressions(
         self, customer_id: str, as_of: Moment | int | None = None
@@ -428,11 +443,7 @@ class Personalizer:
 
     def _state(self, customer_id: str, before: int | None, moment: int) -> PurchaseState:
         """Return what one customer owns as a question of these times sees it."""
-        lines: Sequence[Sequence[Any]] = (
-            self.store.rows_of(customer_id)
-            if before is None
-            else self.store.customer_lines(customer_id, before)
-        )
+        lines = self.store.customer_lines(customer_id, before)
         return PurchaseState.from_lines(customer_id, lines, _horizon(lines, before, moment))
 
     def _times(self, as_of: Moment | int | None) -> tuple[int | None, int]:
@@ -457,6 +468,18 @@ class Personalizer:
         if customer_id is not None:
             return self.store.customer_lines(customer_id, before)
         return [] if order is None else _lines_of(order)
+
+
+def _touched(
+    in_force: InForce, customer_id: str, product_ids: Sequence[str], history: History, moment: int
+) -> list[Decision]:
+    view = in_force.view
+    asked = view.touched(product_ids, history.products)
+    if not asked:
+        return []
+    horizon = max(moment, history.newest_at + 1)
+    state = PurchaseState.from_lines(customer_id, history.rows(), horizon)
+    return view.decide(state, asked, moment)
 
 
 def _warmed(view: View) -> View:

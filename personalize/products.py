@@ -114,9 +114,12 @@ class ProductSpace:
         """Return ``group`` or ``type`` as int64, made once."""
         return self._arrays[name]
 
-    def in_group(self, num: int) -> list[str]:
-        """Return the ids of a group's products."""
-        return self._members("group", num)
+    def in_group(self, num: int) -> tuple[str, ...]:
+        """Return the ids of a group's products, made once; of -1 there are none."""
+        found = self._in_groups.get(num)
+        if found is None:
+            found = self._in_groups[num] = tuple(self._members("group", num)) if num >= 0 else ()
+        return found
 
     def in_type(self, num: int) -> set[str]:
         """Return the ids of a type's products; made once, not to be changed."""
@@ -129,6 +132,10 @@ class ProductSpace:
         rows, starts = self._rows_of[name]
         ids = self.ids
         return [ids[row] for row in rows[starts.item(num) : starts.item(num + 1)].tolist()]
+
+    @cached_property
+    def _in_groups(self) -> dict[int, tuple[str, ...]]:
+        return {}
 
     @cached_property
     def _in_types(self) -> dict[int, set[str]]:

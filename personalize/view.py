@@ -42,6 +42,7 @@ from personalize.suppression import (
     Rules,
     Scope,
     Suppression,
+    unowned,
 )
 
 MOMENTS: Final = ("order_confirmation", "shipped", "follow_up", "ad", "browse")
@@ -55,7 +56,7 @@ _BORROWED_SHARE: Final = 0.3
 _TYPES_BACKED_OFF: Final = 20
 _MEMBERS_BACKED_OFF: Final = 50
 _MANY: Final = 10
-"""From so many products on, all that is owned is looked at once, not the kin of each."""
+"""From so many products on the kin of all that is owned are looked up, not those of each."""
 
 Ints = NDArray[np.int64]
 _NOTHING: Final[Ints] = np.array([], dtype=np.int64)
@@ -228,26 +229,50 @@ class View:
     ) -> list[Decision]:
         """Return the decision about each product for one customer, in the order given."""
         scopes = CustomerScopes(self.rules, state)
-        if len(product_ids) >= _MANY:
-            return scopes.decide_all(product_ids, as_of)
-        return [scopes.decide(product_id, as_of) for product_id in product_ids]
+        if len(product_ids) < _MANY:
+            return [scopes.decide(product_id, as_of) for product_id in product_ids]
+        touched = set(self.touched(product_ids, state.occasions.keys() | state.returned.keys()))
+        return [
+            scopes.decide(each, as_of) if each in touched else unowned(state.customer_id, each)
+            for each in product_ids
+        ]
 
-    def is_free_of(self, product_id: str, owned: Collection[str]) -> bool:
-        """Return whether nothing among `owned` can have a say about a product.
+    def touched(self, product_ids: Sequence[str], owned: Collection[str]) -> list[str]:
+        """Return those of some products about which something among `owned` may have a say.
 
-        It is neither among them, nor a variant of one of them, nor of their one-per-need type:
-        whatever the purchases were, it may be shown.
+        Any other is neither among them, nor a variant of one of them, nor of their one-per-need
+        type: whatever the purchases were, it may be shown.
         """
+        if len(product_ids) < _MANY:
+            owned = set(owned)
+            return [each for each in product_ids if self._is_touched(each, owned)]
+        space, enough = self.rules.space, self.rules.enough
+        num_of, group_of, type_of = space.nums.get, space.group, space.type
+        near, kinds = set(owned), set()
+        for num in map(num_of, owned):
+            if num is not None:
+                near.update(space.in_group(group_of[num]))
+                if enough and type_of[num] in enough:
+                    kinds.add(type_of[num])
+        if not kinds:
+            return [each for each in product_ids if each in near]
+        return [
+            each
+            for each in product_ids
+            if each in near or ((num := num_of(each)) is not None and type_of[num] in kinds)
+        ]
+
+    def _is_touched(self, product_id: str, owned: set[str]) -> bool:
         if product_id in owned:
-            return False
+            return True
         space = self.rules.space
         num = space.nums.get(product_id)
         if num is None:
-            return True
-        group, kind = space.group[num], space.type[num]
-        if group >= 0 and any(each in owned for each in space.in_group(group)):
             return False
-        return kind not in self.rules.enough or space.in_type(kind).isdisjoint(owned)
+        kind = space.type[num]
+        return not owned.isdisjoint(space.in_group(space.group[num])) or (
+            kind in self.rules.enough and not space.in_type(kind).isdisjoint(owned)
+        )
 
     def suppressions(self, state: PurchaseState, as_of: int) -> list[Suppression]:
         """Return one customer's suppression list, by scope and target."""

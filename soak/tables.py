@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any, Final
 
+import personalize as pz
 from benchmarks.serving.postgres import connect
 from soak.ledger import Ledger
 
@@ -54,6 +55,10 @@ def damage(store: str, ledgers: Sequence[Ledger]) -> list[str]:
         for order_id, there in rows(store, units)
         if there != sent_back.get(order_id)
     ]
+    with pz.Store.open(store, create=False) as opened:
+        differing = opened.check()
+    if differing:
+        faults.append(f"what is packed of a customer is not what was ordered: {differing[:3]}")
     if store.startswith("sqlite"):
         found = rows(store, "PRAGMA integrity_check")
         if found != [("ok",)]:

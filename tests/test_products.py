@@ -65,11 +65,11 @@ def test_a_group_has_the_type_of_its_first_product(space: ProductSpace) -> None:
 
 def test_members_are_those_of_the_moment(space: ProductSpace) -> None:
     """A group and a type hold what the catalogue says now; the space before keeps its own."""
-    assert (space.in_group(0), space.in_type(0), space.in_type(1)) == (["a", "b"], {"b"}, {"a"})
+    assert (space.in_group(0), space.in_type(0), space.in_type(1)) == (("a", "b"), {"b"}, {"a"})
     moved = space.with_products([B._replace(item_group_id="f", product_type="T > U")])
-    assert (moved.in_group(0), moved.in_group(1)) == (["a"], ["b"])
+    assert (moved.in_group(0), moved.in_group(1)) == (("a",), ("b",))
     assert (moved.in_type(0), moved.in_type(1)) == (set(), {"a", "b"})
-    assert (space.in_group(0), space.in_type(1)) == (["a", "b"], {"a"})
+    assert (space.in_group(0), space.in_type(1)) == (("a", "b"), {"a"})
 
 
 def test_shown_is_what_is_there_and_not_sensitive(space: ProductSpace) -> None:

@@ -49,9 +49,7 @@ def put(connection: sa.Connection, given: dict[str, Product]) -> int:
     now = revision(connection)
     if not changed:
         return now
-    for change, is_known in ((driver.insert, False), (driver.replace, True)):
-        rows = [(*each, now + 1) for each in changed if (each.product_id in known) == is_known]
-        change(connection, products, rows)
+    driver.upsert(connection, products, [(*each, now + 1) for each in changed])
     return now + 1
 
 

@@ -67,10 +67,10 @@ class Driver(Protocol):
         """Insert new rows of plain values, in the order of the table's columns."""
         ...
 
-    def replace(
+    def upsert(
         self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[object, ...]]
     ) -> None:
-        """Replace rows that are there, each by the one that begins with the same value."""
+        """Insert rows, each in place of one that begins with the same value, the table's key."""
         ...
 
     def lock(self, connection: sa.Connection, what: str) -> None:
@@ -79,6 +79,10 @@ class Driver(Protocol):
 
     def claim_orders(self, connection: sa.Connection, order_ids: Collection[str]) -> None:
         """Make sure that every order has a row to lock, or that there is no need to."""
+        ...
+
+    def claim_customers(self, connection: sa.Connection, customer_ids: Sequence[str]) -> None:
+        """Keep other writers from the histories of these customers, sorted, there or not."""
         ...
 
     def takes_writes(self, connection: sa.Connection) -> bool:
@@ -145,18 +149,24 @@ def insert_each(
 
     Preparing half a million rows took SQLAlchemy as long as storing them.
     """
-    names = ", ".join(table.columns.keys())
-    marks = ", ".join([mark] * len(table.columns))
-    # No value is part of the text, only names of our own tables.
-    sql = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608
-    connection.exec_driver_sql(sql, list(rows))
+    connection.exec_driver_sql(_insert(table, mark), list(rows))
 
 
-def replace_each(
+def upsert_each(
     connection: sa.Connection, table: sa.Table, mark: str, rows: Sequence[tuple[object, ...]]
 ) -> None:
-    """Replace rows one by one, as `insert_each`."""
+    """Insert rows one by one, each in place of one that begins with the same value."""
+    connection.exec_driver_sql(_insert(table, mark) + on_conflict(table), list(rows))
+
+
+def _insert(table: sa.Table, mark: str) -> str:
+    marks = ", ".join([mark] * len(table.columns))
+    # No value is part of the text, only names of our own tables.
+    return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) VALUES ({marks})"  # noqa: S608
+
+
+def on_conflict(table: sa.Table) -> str:
+    """Return what makes an INSERT replace the row that has the same first column, the key."""
     key, *names = table.columns.keys()
-    changes = ", ".join(f"{name} = {mark}" for name in names)
-    sql = f"UPDATE {table.name} SET {changes} WHERE {key} = {mark}"  # noqa: S608
-    connection.exec_driver_sql(sql, [(*row[1:], row[0]) for row in rows])
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names)
+    return f" ON CONFLICT ({key}) DO UPDATE SET {changes}"

@@ -10,7 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest migration."""
 
 GUEST: Final = ""
@@ -54,11 +54,21 @@ order_lines: Final = sa.Table(
     sa.Column("sent_returned_at", sa.BigInteger),
     sqlite_with_rowid=False,
 )
-"""The lines of every order as they stand, clustered by customer: a check is one indexed read.
+"""The lines of every order as they stand, clustered by customer.
 
 ``sent_returned_*`` is what the snapshot itself said (null: nothing), ``returned_*`` what stands
 after adjustments.
 """
+
+histories: Final = sa.Table(
+    "histories",
+    metadata,
+    sa.Column("customer_id", id_type(), primary_key=True),  # no guests
+    sa.Column("products", sa.Text, nullable=False),
+    sa.Column("orders", sa.Text, nullable=False),
+    sa.Column("lines", sa.LargeBinary, nullable=False),
+)
+"""`order_lines` packed, one row per customer, as in `personalize.store.histories`: derived."""
 
 adjustments: Final = sa.Table(
     "adjustments",

@@ -1,7 +1,7 @@
 """Write and read the state of orders, within a transaction that is open.
 
 What an order's state is, `personalize.store.state` decides; this file keeps what it needs, and
-keeps ``order_lines`` equal to it.
+keeps ``order_lines`` and the customers' histories equal to it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from personalize.store.driver import Among, driver_of
+from personalize.store.histories import refresh
 from personalize.store.layout import GUEST, adjustments, order_lines, orders
 from personalize.store.state import (
     Adjustment,
@@ -117,10 +118,7 @@ def _replace(
     if live:
         connection.execute(_DELETE_LINES, live)
     driver = driver_of(connection)
-    rows = {order_id: _order_row(one) for order_id, one in winners.items()}
-    for change, is_known in ((driver.insert, False), (driver.replace, True)):
-        chosen = [row for order_id, row in rows.items() if (order_id in heads) == is_known]
-        change(connection, orders, chosen)
+    driver.upsert(connection, orders, [_order_row(one) for one in winners.values()])
     waiting = _adjustments(connection, winners)
     lines = [
         row
@@ -128,6 +126,8 @@ def _replace(
         for row in _line_rows(one.snapshot, waiting.get(order_id, ()))
     ]
     driver.insert(connection, order_lines, lines)
+    before = {str(each["at_customer"]) for each in live}
+    refresh(connection, before.union(one.snapshot.customer_id or GUEST for one in winners.values()))
 
 
 def adjust(connection: sa.Connection, adjustment: Adjustment) -> bool:
@@ -166,6 +166,7 @@ def _recompute(connection: sa.Connection, order_id: str) -> None:
         for line in effective_lines(sent, _adjustments(connection, [order_id])[order_id])
     ]
     connection.execute(_UPDATE_LINE, changed)
+    refresh(connection, [key["at_customer"]])
 
 
 def order(connection: sa.Connection, order_id: str, as_of: int | None = None) -> StoredOrder | None:

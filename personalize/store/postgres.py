@@ -26,7 +26,15 @@ from sqlalchemy.pool import NullPool
 
 from personalize.errors import StoreError
 from personalize.store.breaker import Breaker
-from personalize.store.driver import Access, Row, Rows, RowsOfEach, insert_each, replace_each
+from personalize.store.driver import (
+    Access,
+    Row,
+    Rows,
+    RowsOfEach,
+    insert_each,
+    on_conflict,
+    upsert_each,
+)
 from personalize.store.patience import Patience
 from personalize.store.postgres_connection import (
     BoundedConnection,
@@ -62,6 +70,13 @@ _CLAIM: Final = f"""
     SELECT order_id, {MISSING + 1} - 1, '' FROM unnest(%s::varchar[]) AS order_id
     ON CONFLICT DO NOTHING
 """  # noqa: S608 - no value from outside
+_CLAIM_CUSTOMERS: Final = """
+    INSERT INTO histories SELECT customer_id, '', '', '' FROM unnest(%s::varchar[]) AS customer_id
+    ON CONFLICT DO NOTHING
+"""
+_LOCK_CUSTOMERS: Final = """
+    SELECT FROM histories WHERE customer_id = ANY(%s::varchar[]) ORDER BY customer_id FOR UPDATE
+"""
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s || current_schema(), 0))"
 _DURABLE: Final = """
     SELECT set_config('synchronous_commit', 'on', false)
@@ -249,25 +264,22 @@ class Postgres:
         elif rows:
             insert_each(connection, table, "%s", rows)
 
-    def replace(
+    def upsert(
         self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[object, ...]]
     ) -> None:
-        """Replace rows that are there, each by the one that begins with the same value."""
+        """Insert rows, each in place of one that begins with the same value, the table's key."""
         if len(rows) >= _COPY_FROM:
-            key, *names = table.columns.keys()
             given = f"given_{table.name}"
-            changes = ", ".join(f"{name} = given.{name}" for name in names)
             connection.exec_driver_sql(
                 f"CREATE TEMPORARY TABLE {given} (LIKE {table.name}) ON COMMIT DROP"
             )
             copy_rows(connection, given, table.columns.keys(), rows)
             connection.exec_driver_sql(
-                f"UPDATE {table.name} SET {changes} FROM {given} AS given "  # noqa: S608 - our names
-                f"WHERE {table.name}.{key} = given.{key}"
+                f"INSERT INTO {table.name} SELECT * FROM {given}{on_conflict(table)}"  # noqa: S608
             )
             connection.exec_driver_sql(f"DROP TABLE {given}")
         elif rows:
-            replace_each(connection, table, "%s", rows)
+            upsert_each(connection, table, "%s", rows)
 
     def lock(self, connection: sa.Connection, what: str) -> None:
         """Wait until no other transaction has `what` of this schema; keep it."""
@@ -276,6 +288,17 @@ class Postgres:
     def claim_orders(self, connection: sa.Connection, order_ids: Collection[str]) -> None:
         """Make sure that every order has a row to lock."""
         connection.exec_driver_sql(_CLAIM, (sorted(order_ids),))
+
+    def claim_customers(self, connection: sa.Connection, customer_ids: Sequence[str]) -> None:
+        """Make sure that every customer has a row, and lock it.
+
+        A row that is deleted while we wait for it is made anew.
+        """
+        wanted = list(customer_ids)
+        n_locked = 0
+        while n_locked < len(wanted):
+            connection.exec_driver_sql(_CLAIM_CUSTOMERS, (wanted,))
+            n_locked = len(connection.exec_driver_sql(_LOCK_CUSTOMERS, (wanted,)).all())
 
     def takes_writes(self, connection: sa.Connection) -> bool:
         """Return whether the server is neither a replica nor set to read only."""

@@ -25,7 +25,7 @@ from personalize.store.driver import (
     Rows,
     RowsOfEach,
     insert_each,
-    replace_each,
+    upsert_each,
 )
 from personalize.store.patience import Patience
 
@@ -122,17 +122,20 @@ class SQLite:
         if rows:
             insert_each(connection, table, "?", rows)
 
-    def replace(
+    def upsert(
         self, connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[object, ...]]
     ) -> None:
-        """Replace rows that are there, each by the one that begins with the same value."""
+        """Insert rows, each in place of one that begins with the same value, the table's key."""
         if rows:
-            replace_each(connection, table, "?", rows)
+            upsert_each(connection, table, "?", rows)
 
     def lock(self, connection: sa.Connection, what: str) -> None:
         """Do nothing: whoever writes is alone."""
 
     def claim_orders(self, connection: sa.Connection, order_ids: Collection[str]) -> None:
+        """Do nothing: whoever writes is alone."""
+
+    def claim_customers(self, connection: sa.Connection, customer_ids: Sequence[str]) -> None:
         """Do nothing: whoever writes is alone."""
 
     def takes_writes(self, connection: sa.Connection) -> bool:  # noqa: ARG002

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from personalize.catalog import Catalog, Product
 from personalize.errors import StoreError
 from personalize.policy import Policy
 from personalize.purchases import OrderLine
-from personalize.store import catalogue, keys, lines, orders, policies
+from personalize.store import catalogue, histories, keys, lines, orders, policies
 from personalize.store.database import Database
 from personalize.store.driver import driver_of
+from personalize.store.histories import History
 from personalize.store.keys import KeyRecord
 from personalize.store.opening import open_database
 from personalize.store.orders import Versioned
@@ -61,9 +62,8 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._customer_lines = lines.CustomerLines(database)
-        self._products_of = lines.CustomerProducts(database)
-        self._lines_of_customers = lines.LinesOfCustomers(database)
+        self._history_of = histories.HistoryOf(database)
+        self._histories_of = histories.HistoriesOf(database)
         self._scopes_of = keys.ScopesOf(database)
 
     @classmethod
@@ -205,19 +205,16 @@ class Store:
             Lines that were ordered or returned later stay: whoever asks leaves them out.
         """
         if as_of is None:
-            return self._customer_lines(customer_id)
+            return self._history_of(customer_id).lines()
         return self.lines_of_customers([customer_id], as_of)[customer_id]
 
-    def rows_of(self, customer_id: str) -> Sequence[Sequence[Any]]:
-        """Return what `customer_lines` does as plain rows, for `PurchaseState.from_lines`."""
-        return self._customer_lines.rows(customer_id)
+    def history_of(self, customer_id: str) -> History:
+        """Return all that a customer ever ordered, packed: one short indexed read."""
+        return self._history_of(customer_id)
 
-    def products_of(self, customer_id: str) -> set[str]:
-        """Return the ids of all products that a customer ever ordered: one short indexed read.
-
-        Gifts, and what was sent back, are among them.
-        """
-        return self._products_of(customer_id)
+    def histories_of(self, customer_ids: Collection[str]) -> dict[str, History]:
+        """Return the same of each of many customers, as one state of the store has them."""
+        return self._histories_of(customer_ids)
 
     def lines_of_customers(
         self, customer_ids: Collection[str], as_of: int | None = None
@@ -227,12 +224,20 @@ class Store:
         With `as_of` (microseconds UTC) only adjustments before it count, as in `customer_lines`.
         """
         if as_of is None:
-            return self._lines_of_customers(customer_ids)
+            found = self._histories_of(customer_ids)
+            return {customer_id: history.lines() for customer_id, history in found.items()}
         return self._database.read(lines.of_customers, customer_ids, as_of)
 
     def customers(self, after: str | None = None, limit: int = 1000) -> list[str]:
         """Return up to `limit` ids of customers with orders, sorted, from behind `after` on."""
-        return self._database.read(lines.customers, after, limit)
+        return self._database.read(histories.customers, after, limit)
+
+    def check(self) -> list[str]:
+        """Return the customers whose history is not what their lines say, sorted.
+
+        There are none, unless somebody wrote into the tables past this class.
+        """
+        return self._database.export(lambda each: list(histories.differing(each)))
 
     def import_orders(self, given: Orders, *, progress: Progress | None = None) -> ImportReport:
         """Store every order of a table; the result is that of putting each.

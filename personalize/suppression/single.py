@@ -243,29 +243,6 @@ class CustomerScopes:
             return MISSING, MISSING
         return at, at + int(self.rules.return_days * DAY)
 
-    def decide_all(self, product_ids: Iterable[str], as_of: int) -> list[Decision]:
-        """Return the decision about each of many products, in the order given.
-
-        Most of what is asked about is nothing like what is owned: that is seen at a glance.
-        """
-        groups, types = self.members()
-        occasions, returned = self.state.occasions, self.state.returned
-        space, customer_id = self.rules.space, self.state.customer_id
-        num_of, group_of, type_of = space.nums.get, space.group, space.type
-        new, free = tuple.__new__, unowned(customer_id, "")[2:]
-        decided: list[Decision] = []
-        for product_id in product_ids:
-            num = num_of(product_id)
-            if (
-                (num is None or (group_of[num] not in groups and type_of[num] not in types))
-                and product_id not in occasions
-                and product_id not in returned
-            ):
-                decided.append(new(Decision, (customer_id, product_id, *free)))
-            else:
-                decided.append(self.decide(product_id, as_of))
-        return decided
-
     def decide(self, product_id: str, as_of: int) -> Decision:
         """Return the decision about one product."""
         space, customer_id = self.rules.space, self.state.customer_id

@@ -72,6 +72,7 @@ def test_what_is_not_kept_is_seen(service: Service, written: list[Ledger]) -> No
     told = " ".join(damage(service.store, written))
     assert "a line has no order" in told
     assert "orders are stored" in told
+    assert "what is packed of a customer is not what was ordered" in told
 
 
 def test_a_doubtful_order_may_be_missing_but_not_half_there(

@@ -36,7 +36,9 @@ def outage(monkeypatch: pytest.MonkeyPatch) -> Outage:
         database = client.shop.store._database
         for name in ("read", "write"):
             monkeypatch.setattr(database, name, gone)
-        for name in ("products_of", "rows_of", "customer_lines", "lines_of_customers", "scopes_of"):
+        for name in (
+            "history_of", "histories_of", "customer_lines", "lines_of_customers", "scopes_of",
+        ):  # fmt: skip
             monkeypatch.setattr(client.shop.store, name, gone)
 
     return take

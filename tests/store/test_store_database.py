@@ -261,11 +261,9 @@ def test_error_of_the_fast_read(name: str, request: pytest.FixtureRequest) -> No
     """The reads on the bare driver tell their errors in the same way."""
     store: Store = request.getfixturevalue(name)
     with store._database.transaction(Access.WRITE) as connection:
-        connection.exec_driver_sql("DROP TABLE order_lines")
+        connection.exec_driver_sql("DROP TABLE histories")
     for read in (store.customer_lines, lambda each: store.lines_of_customers([each])):
-        with pytest.raises(
-            StoreError, match=r"store .*order_lines.*; nothing was stored"
-        ) as caught:
+        with pytest.raises(StoreError, match=r"store .*histories.*; nothing was stored") as caught:
             read("c")
         assert str(caught.value).startswith(f"store {store.url}: ")
 

@@ -27,7 +27,7 @@ COAT = SnapshotLine("coat", 1)
 Question = Callable[[Store], Any]
 QUESTIONS: list[Question] = [
     lambda store: store.customer_lines("c"),
-    lambda store: store.lines_of_customers(["c", "d"]),
+    lambda store: store.histories_of(["c", "d"]),
     lambda store: store.scopes_of("pk_none"),
     lambda store: store.order("o"),
     lambda store: store.put_order(order("o2")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 from personalize.errors import StoreError
-from personalize.store import Store, database, layout, upgrade
+from personalize.store import OrderSnapshot, SnapshotLine, Store, database, layout, upgrade
 from personalize.store.driver import Access
 
 
@@ -37,6 +38,7 @@ def test_tables_are_clustered(file_store: Store) -> None:
 
 
 HOT_READS = [
+    "SELECT products, orders, lines FROM histories WHERE customer_id = 'c'",
     (
         "SELECT * FROM order_lines WHERE customer_id = 'c' "
         "ORDER BY customer_id, ordered_at, order_id, product_id"
@@ -83,7 +85,7 @@ SECOND = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision, down_revision = "0003", "0002"
 
 
 def upgrade() -> None:
@@ -97,15 +99,34 @@ def test_older_store_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with Store.open(url) as store:
         secret = store.create_key("shop", ["decide"], created_at=1)
     newer = Path(shutil.copytree(upgrade.MIGRATIONS, tmp_path / "migrations"))
-    (newer / "versions" / "r0002_note.py").write_text(SECOND)
+    (newer / "versions" / "r0003_note.py").write_text(SECOND)
     monkeypatch.setattr(upgrade, "MIGRATIONS", newer)
     for module in (upgrade, database):
-        monkeypatch.setattr(module, "HEAD", "0002")
+        monkeypatch.setattr(module, "HEAD", "0003")
     with Store.open(url, create=False) as store:
         assert store.scopes_of(secret) == {"decide"}
         with store._database.transaction(Access.READ) as connection:
-            assert upgrade.revision(connection) == "0002"
+            assert upgrade.revision(connection) == "0003"
             assert connection.scalars(sa.text("SELECT note FROM api_keys")).all() == [None]
+
+
+def test_histories_are_packed_by_the_upgrade(new_store: Callable[[], Store]) -> None:
+    """A store from before there were histories has all of them when it is opened."""
+    with new_store() as store:
+        for name in ("b", "a"):
+            for at in (2, 1):
+                lines = (SnapshotLine("coat", 2, at % 2), SnapshotLine("tie", 1, gift=True))
+                store.put_order(OrderSnapshot(f"{name}{at}", name, at, 9, lines=lines))
+        store.put_order(OrderSnapshot("guest", None, 1, 9, lines=(SnapshotLine("coat", 1),)))
+        with store._database.transaction(Access.IMPORT) as connection:
+            before = connection.execute(sa.select(layout.histories)).all()
+            layout.histories.drop(connection)
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+            upgrade.upgrade(connection)
+            assert upgrade.revision(connection) == layout.HEAD
+            after = connection.execute(sa.select(layout.histories)).all()
+        assert sorted(after) == sorted(before)
+        assert store.check() == []
 
 
 def test_newer_store_is_refused(tmp_path: Path) -> None:
@@ -118,7 +139,7 @@ def test_newer_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         StoreError,
         match=r"its tables are of revision '9999', which this version does not know \(the newest "
-        r"known is '0001'\); install the version of personalize that wrote it, or a newer one",
+        r"known is '0002'\); install the version of personalize that wrote it, or a newer one",
     ):
         Store.open(f"sqlite:///{path}")
 
