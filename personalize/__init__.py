@@ -29,6 +29,7 @@ from personalize.ranking import Pick
 from personalize.schema import normalise_type
 from personalize.store import (
     Adjustment,
+    History,
     OrderSnapshot,
     Patience,
     SnapshotLine,
@@ -36,7 +37,7 @@ from personalize.store import (
     StoredLine,
     StoredOrder,
 )
-from personalize.suppression import Decision, Suppression
+from personalize.suppression import Decision, Suppression, unowned
 from personalize.times import FOREVER, MISSING, to_datetime, to_micros, to_rfc3339
 from personalize.version import __version__
 from personalize.view import MOMENTS
@@ -56,6 +57,7 @@ __all__ = [
     "Decision",
     "Engine",
     "EngineConfig",
+    "History",
     "InvalidCatalogError",
     "InvalidConfigError",
     "InvalidOrdersError",
@@ -89,6 +91,7 @@ __all__ = [
     "to_datetime",
     "to_micros",
     "to_rfc3339",
+    "unowned",
 ]
 
 _ON_DEMAND = ("Orders", "read_orders")

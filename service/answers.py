@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -14,10 +14,11 @@ _FIRST: Final = pz.to_micros("0001-01-01")
 _LAST: Final = pz.to_micros("9999-12-31T23:59:59.999999")
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 _NOTHING: Final = pz.Product("")
-_FREE_DECISION: Final = pz.Decision("", "", False, "not_suppressed", None, None, None, None)
+_FREE_DECISION: Final = pz.unowned("", "")
 _FREE: Final = _FREE_DECISION[2:]
 _FREE_JSON: Final = to_json(_FREE_DECISION._asdict()).partition(b'"product_id":""')[2]
 """How a decision about a product that is not owned ends: nearly all of them do."""
+_MANY: Final = b'{"model_version":%b,"decisions":[%b]}'
 
 
 def reply(
@@ -48,28 +49,38 @@ def written(content: bytes) -> Response:
 
 def one(decided: pz.Answer[pz.Decision]) -> bytes:
     """Return the JSON text of a single decision."""
-    return b'{"model_version":%b,%b' % (to_json(decided.model_version), _decision(decided[0])[1:])
+    return check_one(*decided[0][:2], decided)
 
 
 def many(decided: pz.Answer[pz.Decision]) -> bytes:
     """Return the JSON text of decisions, in their order."""
-    rows = b",".join(_decisions(decided))
-    return b'{"model_version":%b,"decisions":[%b]}' % (to_json(decided.model_version), rows)
+    return _MANY % (to_json(decided.model_version), b",".join(map(_decision, decided)))
 
 
-def _decisions(decided: pz.Answer[pz.Decision]) -> Iterable[bytes]:
-    customer_id = decided[0].customer_id
-    if any(row[0] != customer_id for row in decided):
-        return map(_decision, decided)
-    # Of one customer all ids are written at once and taken apart: within a JSON text no quotation
-    # mark comes without a backslash before it.
-    ids = to_json([row[1] for row in decided])[2:-2].split(b'","')
+def check_one(customer_id: str, product_id: str, touched: pz.Answer[pz.Decision]) -> bytes:
+    """Return what `one` does; without a decision the product is nothing like what is owned."""
+    return b'{"model_version":%b,"customer_id":%b,"product_id":%b%b' % (
+        to_json(touched.model_version),
+        to_json(customer_id),
+        to_json(product_id),
+        _rest(touched[0]) if touched else _FREE_JSON,
+    )
+
+
+def check(customer_id: str, product_ids: Sequence[str], touched: pz.Answer[pz.Decision]) -> bytes:
+    """Return what `many` does of one customer's decisions, those that are left out included."""
+    # All ids are written at once and taken apart: within a JSON text no quotation mark comes
+    # without a backslash before it.
+    ids = to_json(product_ids)[2:-2].split(b'","')
     begin = b'{"customer_id":%b,"product_id":"' % to_json(customer_id)
     end = b'"' + _FREE_JSON
-    return [
-        begin + product_id + end if row[2:] == _FREE else _decision(row)
-        for row, product_id in zip(decided, ids, strict=True)
-    ]
+    rows = [begin + product_id + end for product_id in ids]
+    if touched:
+        told = {row.product_id: row for row in touched}
+        for place, product_id in enumerate(product_ids):
+            if product_id in told:
+                rows[place] = begin + ids[place] + b'"' + _rest(told[product_id])
+    return _MANY % (to_json(touched.model_version), b",".join(rows))
 
 
 def one_degraded(decided: pz.Answer[pz.Decision]) -> bytes:
@@ -88,15 +99,21 @@ def _degraded(row: pz.Decision) -> dict[str, Any]:
 
 
 def _decision(row: pz.Decision) -> bytes:
+    return b'{"customer_id":%b,"product_id":%b%b' % (
+        to_json(row.customer_id),
+        to_json(row.product_id),
+        _rest(row),
+    )
+
+
+def _rest(row: pz.Decision) -> bytes:
+    """Return a decision behind its two ids."""
     if row[2:] == _FREE:
-        return b'{"customer_id":%b,"product_id":%b%b' % (
-            to_json(row.customer_id),
-            to_json(row.product_id),
-            _FREE_JSON,
-        )
+        return _FREE_JSON
     out = row._asdict()
+    del out["customer_id"], out["product_id"]
     out["since"], out["until"] = moment(row.since), moment(row.until)
-    return to_json(out)
+    return b"," + to_json(out)[1:]
 
 
 def suppression(row: pz.Suppression) -> dict[str, Any]:

@@ -33,8 +33,8 @@ class Head:
     """
 
     __slots__ = (
-        "authorization", "content_encoding", "content_type", "host", "is_forwarded", "origin",
-        "request_id",
+        "authorization", "content_encoding", "content_type", "has_own_id", "host", "is_forwarded",
+        "origin", "request_id",
     )  # fmt: skip
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -64,7 +64,13 @@ class Head:
                 self.is_forwarded = True
             elif name == b"x-request-id" and not request_id and _REQUEST_ID.fullmatch(value):
                 request_id = value
+        self.has_own_id = bool(request_id)
         self.request_id = request_id.decode() if request_id else _new_id()
+
+    def comes_again(self) -> None:
+        """Be the head of another request with the same headers: it has an id of its own."""
+        if not self.has_own_id:
+            self.request_id = _new_id()
 
     @classmethod
     def of(cls, scope: Scope) -> Self:

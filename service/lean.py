@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from pydantic import ValidationError
@@ -71,20 +71,19 @@ class Lean:
         """Serve one request."""
         if scope["type"] == "http" and not scope["query_string"]:
             method, path = scope["method"], scope.get("raw_path") or b""
-            if method == "GET" and path.startswith(_PREFIX):
-                if await self._one(scope, path, send):
-                    return
-            elif method == "POST" and path == _MANY:
+            is_many = method == "POST" and path == _MANY
+            if is_many or (method == "GET" and path.startswith(_PREFIX)):
                 taken: list[Message] = []
-                if await self._many(scope, receive, send, taken):
+                if await self._answer(scope, path, receive, send, taken):
                     return
-                receive = again(taken, receive)
+                if taken:
+                    receive = again(taken, receive)
         await self.app(scope, receive, send)
 
     def at_once(
-        self, path: bytes, headers: Iterable[tuple[bytes, bytes]], client: tuple[str, int] | None
+        self, path: bytes, body: bytes | None, head: Head, client: tuple[str, int] | None
     ) -> bytes | None:
-        """Return what answers a single check, behind the status line; None: it has to wait.
+        """Return what answers a plain check, behind the status line; None: it has to wait.
 
         For whoever holds the connection itself: with no task and no messages in between, a check
         costs half as much.
@@ -92,142 +91,145 @@ class Lean:
         Parameters
         ----------
         path : bytes
-            The target of a GET, as it was sent, without parameters.
-        headers : iterable of (name, value)
-            Names in lower case.
+            The target, as it was sent, without parameters.
+        body : bytes, optional
+            Of a POST; None: a GET.
+        head : Head
         client : (host, port), optional
             Who asks.
         """
-        if self._together is not None or not path.startswith(_PREFIX):
+        if self._together is not None:
             return None
         started = time.perf_counter()
-        head = Head(headers)
-        asked = self._asked(path, head, client)
-        if asked is None:
+        asked = None
+        if body is None:
+            if path.startswith(_PREFIX):
+                asked = _one(path)
+        elif path == _MANY and len(body) <= self._limit and _takes(head):
+            asked = _many(body)
+        if asked is None or not self._passes(head, client):
             return None
-        content = self._told(self._decided_here(asked[0], asked[1:], head), started, head)
+        content = self._told(asked, self._touched(asked, head), started, head)
         return None if content is None else _ANSWER % (
             len(content), head.request_id.encode(), content,
         )  # fmt: skip
 
-    async def _one(self, scope: Scope, path: bytes, send: Send) -> bool:
-        """Answer a single check, or return False."""
+    async def _answer(
+        self, scope: Scope, path: bytes, receive: Receive, send: Send, taken: list[Message]
+    ) -> bool:
+        """Answer a plain check, or return False with what was read in `taken`."""
         started = time.perf_counter()
         head = Head.of(scope)
-        asked = self._asked(path, head, scope["client"])
+        if not self._passes(head, scope["client"]):
+            return False
+        if path == _MANY:
+            if not _takes(head):
+                return False
+            raw = await _body(receive, taken, self._limit)
+            asked = None if raw is None else _many(raw)
+        else:
+            asked = _one(path)
         if asked is None:
             return False
-        content = self._told(await self._decided(asked[0], asked[1:], head), started, head)
+        content = self._told(asked, await self._decided(asked, head), started, head)
         if content is None:
             return False
-        await _send(send, answers.json_headers(content) + head.marks(), content)
-        return True
-
-    def _asked(
-        self, path: bytes, head: Head, client: tuple[str, int] | None
-    ) -> tuple[str, str] | None:
-        """Return the pair of a single check of a caller who is known, or None."""
-        asked = _pair(path)
-        return asked if asked is not None and self._passes(head, client) else None
-
-    def _told(
-        self, decided: pz.Answer[pz.Decision] | None, started: float, head: Head
-    ) -> bytes | None:
-        if decided is None:
-            return None
-        content = answers.one(decided)
-        self._note("GET", ONE, started, head, decided)
-        return content
-
-    async def _many(self, scope: Scope, receive: Receive, send: Send, taken: list[Message]) -> bool:
-        """Answer a check of many products, or return False with what was read in `taken`."""
-        started = time.perf_counter()
-        head = Head.of(scope)
-        if (
-            head.content_type not in _JSON
-            or head.content_encoding is not None
-            or not self._passes(head, scope["client"])
-        ):
-            return False
-        raw = await _body(receive, taken, self._limit)
-        if raw is None:
-            return False
-        try:
-            body = CheckBody.model_validate_json(raw)
-        except ValidationError:
-            return False
-        customer_id, product_ids = body.customer_id, body.product_ids
-        if (
-            body.as_of is not None
-            or customer_id is None
-            or product_ids is None
-            or len(product_ids) > _FEW
-        ):
-            return False
-        decided = await self._decided(customer_id, product_ids, head)
-        if decided is None:
-            return False
-        content = answers.many(decided)
-        await _send(send, answers.json_headers(content) + head.marks(), content)
-        self._note("POST", MANY, started, head, decided)
+        headers = answers.json_headers(content) + head.marks()
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
         return True
 
     def _passes(self, head: Head, client: tuple[str, int] | None) -> bool:
         """Return whether a caller is known, and no page of another origin."""
         return head.origin is None and self._shop.gate.remembers(head, client, "decide")
 
-    async def _decided(
-        self, customer_id: str, product_ids: Sequence[str], head: Head
-    ) -> pz.Answer[pz.Decision] | None:
-        """Return the decisions, or None where the documented route has to say what is wrong."""
+    async def _decided(self, asked: _Asked, head: Head) -> pz.Answer[pz.Decision] | None:
+        """Return decisions, or None where the documented route has to say what is wrong."""
         if self._together is None:
-            return self._decided_here(customer_id, product_ids, head)
+            return self._touched(asked, head)
         try:
-            return await self._together.decide([(customer_id, each) for each in product_ids])
+            return await self._together.decide(
+                [(asked.customer_id, product_id) for product_id in asked.product_ids]
+            )
         except (pz.StoreError, pz.ArtifactError):
             return None
 
-    def _decided_here(
-        self, customer_id: str, product_ids: Sequence[str], head: Head
-    ) -> pz.Answer[pz.Decision] | None:
+    def _touched(self, asked: _Asked, head: Head) -> pz.Answer[pz.Decision] | None:
+        """Return the same without those of products that may be shown as a matter of course."""
         try:
-            return self._shop.live.decide(customer_id, product_ids)
+            return self._shop.live.touched(asked.customer_id, asked.product_ids)
         except (pz.StoreError, pz.ArtifactError):
             return None
         except Exception as error:  # noqa: BLE001 - no error may leave without a problem
             log_failure(head.request_id, error)
             return None
 
-    def _note(
+    def _told(
         self,
-        method: str,
-        route: str,
+        asked: _Asked,
+        decided: pz.Answer[pz.Decision] | None,
         started: float,
         head: Head,
-        decided: pz.Answer[pz.Decision],
-    ) -> None:
-        self._shop.metrics.decisions(decided)
+    ) -> bytes | None:
+        """Return the JSON text that tells decisions, and note that it was told."""
+        if decided is None:
+            return None
+        if asked.is_single:
+            method, route = "GET", ONE
+            content = answers.check_one(asked.customer_id, asked.product_ids[0], decided)
+        else:
+            method, route = "POST", MANY
+            content = answers.check(asked.customer_id, asked.product_ids, decided)
+        metrics = self._shop.metrics
+        metrics.decisions(decided, len(asked.product_ids))
         seconds = time.perf_counter() - started
-        self._shop.metrics.request(method, route, 200, seconds)
+        metrics.request(method, route, 200, seconds)
         if self._logs:
             log_request(method, route, 200, seconds, head.request_id)
+        return content
 
 
-async def _send(send: Send, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+class _Asked(NamedTuple):
+    """A plain check."""
+
+    customer_id: str
+    product_ids: Sequence[str]
+    is_single: bool
 
 
-def _pair(path: bytes) -> tuple[str, str] | None:
-    """Return the customer and the product of a single check, or None if it is not plainly one."""
+def _takes(head: Head) -> bool:
+    """Return whether a body is plain JSON."""
+    return head.content_type in _JSON and head.content_encoding is None
+
+
+def _many(body: bytes) -> _Asked | None:
+    """Return a check of some products of one customer, or None if it is not plainly one."""
+    try:
+        asked = CheckBody.model_validate_json(body)
+    except ValidationError:
+        return None
+    if (
+        asked.as_of is not None
+        or asked.customer_id is None
+        or asked.product_ids is None
+        or len(asked.product_ids) > _FEW
+    ):
+        return None
+    return _Asked(asked.customer_id, asked.product_ids, is_single=False)
+
+
+def _one(path: bytes) -> _Asked | None:
+    """Return a single check, or None if a path is not plainly one."""
     plain = _PLAIN.fullmatch(path)
     if plain is not None:  # nothing to decode, as nearly always
-        return plain[1].decode(), plain[2].decode()
+        return _Asked(plain[1].decode(), (plain[2].decode(),), is_single=True)
     customer, middle, product = path.removeprefix(_PREFIX).partition(_MIDDLE)
     if not middle or b"/" in customer or b"/" in product:
         return None
     customer_id, product_id = _decoded(customer), _decoded(product)
-    return None if customer_id is None or product_id is None else (customer_id, product_id)
+    if customer_id is None or product_id is None:
+        return None
+    return _Asked(customer_id, (product_id,), is_single=True)
 
 
 def _decoded(segment: bytes) -> str | None:

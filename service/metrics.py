@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 import personalize as pz
 
+_FREE = pz.unowned("", "").reason
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -106,12 +107,12 @@ class Metrics:
         counted[0].inc()
         counted[1].observe(seconds)
 
-    def decisions(self, rows: Sequence[pz.Decision]) -> None:
-        """Count decisions."""
-        if len(rows) == 1:
-            self._of_reason(rows[0].reason).inc()
-            return
-        for reason, n in Tally([row.reason for row in rows]).items():
+    def decisions(self, rows: Sequence[pz.Decision], n_asked: int | None = None) -> None:
+        """Count decisions; of `n_asked` those that have no row left the product free."""
+        n_free = 0 if n_asked is None else n_asked - len(rows)
+        if n_free:
+            self._of_reason(_FREE).inc(n_free)
+        for reason, n in Tally([row.reason for row in rows]).items() if rows else ():
             self._of_reason(reason).inc(n)
 
     def _of_reason(self, reason: str) -> Counter:

@@ -23,8 +23,9 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from service.connections import NEVER, Connections
-from service.headers import FIXED, request_id_of
+from service.headers import FIXED, Head, request_id_of
 from service.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, document
+from service.repeats import Known
 
 MAX_PIPELINED: Final = 32
 """Requests that may wait behind the one that is being answered."""
@@ -33,11 +34,11 @@ _LINGER_SECONDS: Final = 2.0
 _STOP_SECONDS: Final = 0.5
 
 
-AtOnce = Callable[
-    [bytes, Iterable[tuple[bytes, bytes]], tuple[str, int] | None],
-    bytes | None,
-]
-"""Answers a GET of a path, with these headers, of a client: headers, empty line, body; or None."""
+AtOnce = Callable[[bytes, bytes | None, Head, "tuple[str, int] | None"], bytes | None]
+"""Answers a GET of a path, or a POST where there is a body, of a client: headers, empty line, body.
+
+None: it takes longer, or is for others to answer.
+"""
 
 _FRESH: Final = 0  # nothing has come yet
 _IDLE: Final = 1  # between two requests
@@ -107,6 +108,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._at_once: AtOnce = app_state["at_once"]
         self._n_at_once = 0
         self._is_answered = False
+        self._known: dict[bytes, Known] = {}
+        self._plain: Head | None = None  # of the last request that could come again
         self.deadline = NEVER
         self.write_deadline = NEVER
         self._phase: int = _FRESH
@@ -159,11 +162,15 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(self._fault)
             return
         self._now = self.loop.time()
-        if self._phase == _IDLE or self._phase == _FRESH:
+        is_between = self._phase == _IDLE or self._phase == _FRESH
+        if is_between:
+            if self._answers_again(data):
+                return
             self._phase = _HEAD
             self.deadline = self._now + self._limits.head_seconds
         self._n_received = len(data)
         self._n_at_once = 0
+        self._plain = None
         n_heads = self._n_heads
         try:
             self.parser.feed_data(data)
@@ -176,6 +183,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._head_bytes += len(data)
                 if self._head_bytes > self._limits.head_bytes:
                     self._refuse(_Fault.LARGE_HEAD)
+            elif self._plain is not None and is_between and n_heads + 1 == self._n_heads:
+                self._remember(data, self._plain)
 
     def pause_writing(self) -> None:
         """Begin to wait for the caller to read."""
@@ -273,25 +282,60 @@ class GuardedProtocol(HttpToolsProtocol):
         """
         parser = self.parser
         if (
+            self.expect_100_continue
+            or not parser.should_keep_alive()
+            or parser.should_upgrade()
+            or [name for name, _ in self._framing] not in ([], [b"content-length"])
+        ):
+            return False
+        self._plain = Head(self.headers)
+        if (
             self._n_at_once >= MAX_PIPELINED
             or parser.get_method() != b"GET"
             or b"?" in self.url
             or self._framing
-            or self.expect_100_continue
-            or self._is_answering()
-            or self._is_leaving()
-            or self.flow.write_paused
-            or not parser.should_keep_alive()
-            or parser.should_upgrade()
+            or not self._is_free()
+            or not self._wrote_at_once(self.url, None, self._plain)
         ):
             return False
-        answer = self._at_once(self.url, self.headers, self.client)
+        self._n_at_once += 1
+        self._is_answered = True
+        return True
+
+    def _answers_again(self, data: bytes) -> bool:
+        """Answer a whole request with a head that was parsed before; return whether it was one."""
+        known = self._known.get(data[:4])
+        if known is None or not self._is_free():
+            return False
+        asked = known.again(data)
+        if (
+            asked is None
+            or len(asked.path) > self._limits.target_bytes
+            or len(data) - len(asked.body or b"") > self._limits.head_bytes
+        ):
+            return False
+        known.head.comes_again()
+        if not self._wrote_at_once(asked.path, asked.body, known.head):
+            return False
+        self._rest(self._now)
+        return True
+
+    def _remember(self, data: bytes, head: Head) -> None:
+        """Know a head again that was parsed, of a request that came in one piece."""
+        known = Known.of(data, head)
+        if known is not None:
+            self._known[data[:4]] = known
+
+    def _is_free(self) -> bool:
+        """Return whether an answer may be written past everything else."""
+        return not (self._is_answering() or self._is_leaving() or self.flow.write_paused)
+
+    def _wrote_at_once(self, path: bytes, body: bytes | None, head: Head) -> bool:
+        answer = self._at_once(path, body, head, self.client)
         if answer is None:
             return False
         self.transport.write(self._all.begun(self.server_state.default_headers) + answer)
         self.server_state.total_requests += 1
-        self._n_at_once += 1
-        self._is_answered = True
         return True
 
     def on_message_complete(self) -> None:

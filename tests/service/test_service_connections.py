@@ -17,6 +17,7 @@ from wire import Wire, listening, rest_of, statuses
 
 from service import Settings
 from service.connections import SURPLUS, Connections, Limits
+from service.headers import Head
 from service.protocol import MAX_PIPELINED, GuardedProtocol
 
 HOST = b"Host: localhost\r\n"
@@ -506,13 +507,15 @@ def test_tricks_of_paths(client: Client, target: bytes, status: int) -> None:
     assert re.search(rb"content-type: application/problem\+json", answer)
 
 
-def instant(path: bytes, headers: Any, client: Any) -> Any:
-    """Answer what begins with /now, with the path; leave the rest to the application."""
+def instant(path: bytes, body: bytes | None, head: Head, client: Any) -> Any:
+    """Answer what begins with /now, with path and body; leave the rest to the application."""
     if not path.startswith(b"/now"):
         return None
     assert client is not None
-    assert dict(headers)[b"host"] == b"localhost"
-    return b"content-length: %d\r\n\r\n%b" % (len(path), path)
+    assert head.host == b"localhost"
+    told = path + (body or b"")
+    mark = head.request_id.encode()
+    return b"content-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (len(told), mark, told)
 
 
 @pytest.fixture
@@ -573,6 +576,80 @@ def test_a_flood_on_one_connection_is_bounded(quick: Wire) -> None:
     """So many in one piece are answered at once; of more, some wait, and of too many none."""
     answer = quick.ask(now(b"/now") * MAX_PIPELINED + now(b"/now", b"Connection: close\r\n"))
     assert statuses(answer) == [200] * (MAX_PIPELINED + 1)
+
+
+def exchanged(sock: Any, *pieces: bytes) -> list[bytes]:
+    """Return what comes back for each piece, one after the other."""
+    out = []
+    for piece in pieces:
+        sock.sendall(piece)
+        answer = sock.recv(65536)
+        while answer:
+            head, end, body = answer.partition(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head)
+            if end and length and len(body) >= int(length[1]):
+                break
+            answer += sock.recv(65536)
+        out.append(answer)
+    return out
+
+
+def post(path: bytes, body: bytes, more: bytes = b"") -> bytes:
+    """Return a POST of a body."""
+    length = b"Content-Length: %d\r\n" % len(body)
+    return b"POST " + path + b" HTTP/1.1\r\n" + HOST + length + more + NEXT + body
+
+
+def test_heads_that_come_again_are_not_parsed(quick: Wire, echo: Echo) -> None:
+    """A head that was parsed once is known again, whatever the path and the length of the body."""
+    with quick.open() as sock:
+        answers = exchanged(
+            sock,
+            now(b"/now-1"),
+            now(b"/now-2"),
+            post(b"/now-3", b"ab"),  # the first of its kind is the application's
+            post(b"/now-4", b"abc" * 50),
+            now(b"/now-5"),
+            post(b"/now-6", b""),
+            post(b"/late", b"ab"),
+            post(b"/now-7", b"abcd"),
+        )
+    assert statuses(b"".join(answers)) == [200] * 8
+    assert [bytes(body) for body in echo.bodies] == [b"ab", b"ab"]
+    told = [answer.rpartition(b"\r\n\r\n")[2] for answer in answers]
+    assert told[1] == b"/now-2"
+    assert told[3:6] == [b"/now-4" + b"abc" * 50, b"/now-5", b"/now-6"]
+    assert told[7] == b"/now-7abcd"
+    ids = re.findall(rb"x-request-id: (\w+)", b"".join(answers))
+    assert len(ids) == len(set(ids)) == 6
+
+
+def test_what_differs_from_a_known_head_is_parsed(quick: Wire, echo: Echo) -> None:
+    """Other headers, pieces, rows of requests and long addresses go the long way, as before."""
+    own_id = b"X-Request-Id: mine\r\n"
+    with quick.open() as sock:
+        answers = exchanged(sock, *[now(b"/now")] * 2, *[now(b"/now", own_id)] * 2)
+        assert [answer.count(b"x-request-id: mine") for answer in answers] == [0, 0, 1, 1]
+        sock.sendall(now(b"/now")[:-2])
+        time.sleep(0.02)
+        assert statuses(exchanged(sock, now(b"/now")[-2:])[0]) == [200]
+        sock.sendall(now(b"/now") + now(b"/now", b"Connection: close\r\n"))
+        assert statuses(rest_of(sock)) == [200, 200]
+    long = b"/now" + b"x" * 10_000
+    for last, status in ((now(long), 414), (now(b"/now\x80"), 400), (now(b"/now#a"), 400)):
+        with quick.open() as sock:
+            exchanged(sock, *[now(b"/now")] * 2)
+            sock.sendall(last)
+            assert statuses(rest_of(sock)) == [status]
+
+
+def test_known_heads_wait_while_a_stop_is_near(quick: Wire, echo: Echo) -> None:
+    """A connection that is told to end gives its last answer by the application, and says so."""
+    with quick.open() as sock:
+        exchanged(sock, *[now(b"/now")] * 2)
+        quick.connections.is_draining = True
+        (answer,) = exchanged(sock, now(b"/now"))
+    assert b"connection: close" in answer
 
 
 def test_idle_connections_end_after_answers_at_once(quick: Wire) -> None:

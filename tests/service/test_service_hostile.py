@@ -383,7 +383,7 @@ def test_fault_of_ours_is_a_problem_too(
     def broken(*_: Any) -> None:
         raise RuntimeError("c-secret")
 
-    monkeypatch.setattr(client.shop.live, "decide", broken)
+    monkeypatch.setattr(client.shop.live, "touched", broken)
     answer = client.get(f"/v1/customers/c-1/suppressions/{COAT}")
     assert answer.status_code == 500
     assert "c-secret" not in answer.text

@@ -89,13 +89,25 @@ def test_single_checks_are_answered_alike(both: Both) -> None:
 def test_answers_on_the_wire_are_the_same(both: Both) -> None:
     """What goes over the connection at once has the headers and the body of the other way."""
     path = single("c-1", COAT)
-    asked = [(b"host", b"127.0.0.1:8000"), (b"x-request-id", b"r-1")]
-    raw = both.lean.app.lean.at_once(path.encode(), asked, ("127.0.0.1", 5000))  # type: ignore[attr-defined]
-    answer = both.equal("GET", path, is_lean=True)
-    head, _, body = raw.partition(b"\r\n\r\n")
-    assert body == answer.content
-    assert [tuple(line.split(b": ", 1)) for line in head.split(b"\r\n")] == answer.headers.raw
-    assert both.lean.app.lean.at_once(b"/health/live", asked, ("127.0.0.1", 5000)) is None  # type: ignore[attr-defined]
+    at_once = both.lean.app.lean.at_once  # type: ignore[attr-defined]
+    asked = Head([
+        (b"host", b"127.0.0.1:8000"),
+        (b"x-request-id", b"r-1"),
+        (b"content-type", b"application/json"),
+    ])  # fmt: skip
+    client = ("127.0.0.1", 5000)
+    many = check(COAT, SOCKS, "nowhere", COAT)
+    for raw, answer in (
+        (at_once(path.encode(), None, asked, client), both.equal("GET", path, is_lean=True)),
+        (
+            at_once(CHECK.encode(), json.dumps(many).encode(), asked, client),
+            both.equal("POST", CHECK, is_lean=True, json=many),
+        ),
+    ):
+        head, _, body = raw.partition(b"\r\n\r\n")
+        assert body == answer.content
+        assert [tuple(line.split(b": ", 1)) for line in head.split(b"\r\n")] == answer.headers.raw
+    assert at_once(b"/health/live", None, asked, client) is None
 
 
 def test_any_id_is_answered_alike(both: Both) -> None:
@@ -412,10 +424,18 @@ def test_nothing_unusual_is_answered_at_once(both: Both) -> None:
     """A page of another origin, and what is no single check, are left to the application."""
     at_once = both.lean.app.lean.at_once  # type: ignore[attr-defined]
     client, host = ("127.0.0.1", 5000), (b"host", b"127.0.0.1:8000")
+    plain, page = Head([host]), Head([host, (b"origin", b"https://shop.example")])
     path = single("c-1", COAT).encode()
-    assert at_once(path, [host], client) is not None
-    assert at_once(path, [host, (b"origin", b"https://shop.example")], client) is None
-    assert at_once(b"/v1/customers/c-1/suppressions", [host], client) is None
+    assert at_once(path, None, plain, client) is not None
+    assert at_once(path, None, page, client) is None
+    assert at_once(b"/v1/customers/c-1/suppressions", None, plain, client) is None
+    typed = Head([host, (b"content-type", b"application/json")])
+    packed = Head([host, (b"content-type", b"application/json"), (b"content-encoding", b"gzip")])
+    body, limit = json.dumps(check(COAT)).encode(), both.lean.shop.settings.max_body_bytes
+    assert at_once(CHECK.encode(), body, typed, client) is not None
+    for odd, head in ((body, plain), (body, packed), (b"{}", typed), (body + b" " * limit, typed)):
+        assert at_once(CHECK.encode(), odd, head, client) is None
+    assert at_once(b"/v1/products", body, typed, client) is None
 
 
 def test_the_first_of_repeated_headers_counts() -> None:
