@@ -29,7 +29,6 @@ from personalize.ranking import Pick
 from personalize.schema import normalise_type
 from personalize.store import (
     Adjustment,
-    History,
     OrderSnapshot,
     Patience,
     SnapshotLine,
@@ -57,7 +56,6 @@ __all__ = [
     "Decision",
     "Engine",
     "EngineConfig",
-    "History",
     "InvalidCatalogError",
     "InvalidConfigError",
     "InvalidOrdersError",

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from personalize.catalog import Product
 from personalize.errors import ArtifactError, PersonalizeError, UnknownProductError
@@ -30,8 +30,9 @@ from personalize.view import View
 
 if TYPE_CHECKING:
     from personalize.engine import Engine
+    from personalize.packing import PackedState
     from personalize.ranking import Pick
-    from personalize.store import History, Store, StoredOrder
+    from personalize.store import Store, StoredOrder
     from personalize.suppression import Decision, Suppression
 
 Row = TypeVar("Row")
@@ -275,10 +276,12 @@ class Personalizer:
         in_force = self.in_force
         before, moment = self._times(as_of)
         if before is None:
-            history = self.store.history_of(customer_id)
-            return Answer(_touched(in_force, customer_id, product_ids, history, moment), in_force)
-        state = self._state(customer_id, before, moment)
-        return Answer(in_force.view.decide(state, product_ids, moment), in_force)
+            packed = self.store.purchase_state(customer_id)
+            rows = self._touched(in_force.view, customer_id, product_ids, packed, moment)
+        else:
+            state = self._state(customer_id, before, moment)
+            rows = in_force.view.decide(state, product_ids, moment)
+        return Answer(rows, in_force)
 
     def check(
         self, pairs: Iterable[tuple[str, str]], as_of: Moment | int | None = None
@@ -308,10 +311,10 @@ class Personalizer:
             products_of.setdefault(customer_id, []).append(product_id)
         told: dict[tuple[str, str], Decision] = {}
         if before is None:
-            histories = self.store.histories_of(products_of)
+            packed = self.store.purchase_states(products_of)
             for customer_id, products in products_of.items():
-                history = histories[customer_id]
-                for row in _touched(in_force, customer_id, products, history, moment):
+                mine = packed[customer_id]
+                for row in self._touched(in_force.view, customer_id, products, mine, moment):
                     told[customer_id, row.product_id] = row
         else:
             lines_of = self.store.lines_of_customers(products_of, before)
@@ -399,12 +402,14 @@ class Personalizer:
         if order_id is not None:
             order = self._order(order_id, customer_id, before)
             customer_id = order.customer_id
-        lines = self._lines(customer_id, order, before)
-        horizon = _horizon(lines, before, at)
+        if customer_id is not None:
+            state = self._state(customer_id, before, at)
+        else:
+            lines = [] if order is None else _lines_of(order)
+            state = PurchaseState.from_lines("", lines, _horizon(lines, before, at))
         if order is not None:
-            product_ids, others = _anchors(order, horizon)
+            product_ids, others = _anchors(order, before, at)
             exclude = {*exclude, *others}
-        state = PurchaseState.from_lines(customer_id or "", lines, horizon)
         picks = in_force.view.recommend(
             state,
             k,
@@ -443,8 +448,31 @@ class Personalizer:
 
     def _state(self, customer_id: str, before: int | None, moment: int) -> PurchaseState:
         """Return what one customer owns as a question of these times sees it."""
+        if before is None:
+            return self._unpacked(customer_id, self.store.purchase_state(customer_id), moment)
         lines = self.store.customer_lines(customer_id, before)
-        return PurchaseState.from_lines(customer_id, lines, _horizon(lines, before, moment))
+        return PurchaseState.from_lines(customer_id, lines, before)
+
+    def _unpacked(self, customer_id: str, packed: PackedState, moment: int) -> PurchaseState:
+        """Return what one customer owns at `moment`, which is now."""
+        if moment >= packed.holds_from:
+            return packed.unpacked(customer_id)
+        # A clock dated a return ahead: it has not happened, unless an order is ahead of it.
+        lines = self.store.customer_lines(customer_id)
+        return PurchaseState.from_lines(customer_id, lines, _horizon(lines, None, moment))
+
+    def _touched(
+        self,
+        view: View,
+        customer_id: str,
+        product_ids: Sequence[str],
+        packed: PackedState,
+        moment: int,
+    ) -> list[Decision]:
+        touched = view.touched(product_ids, packed.products)
+        if not touched:
+            return []
+        return view.decide(self._unpacked(customer_id, packed, moment), touched, moment)
 
     def _times(self, as_of: Moment | int | None) -> tuple[int | None, int]:
         """Return the moment before which facts count (None: all do), and the one asked about."""
@@ -461,26 +489,6 @@ class Personalizer:
             raise UnknownOrderError(order_id)
         return order
 
-    def _lines(
-        self, customer_id: str | None, order: StoredOrder | None, before: int | None
-    ) -> Sequence[OrderLine]:
-        """Return a customer's lines; a guest's are those of the order at hand."""
-        if customer_id is not None:
-            return self.store.customer_lines(customer_id, before)
-        return [] if order is None else _lines_of(order)
-
-
-def _touched(
-    in_force: InForce, customer_id: str, product_ids: Sequence[str], history: History, moment: int
-) -> list[Decision]:
-    view = in_force.view
-    asked = view.touched(product_ids, history.products)
-    if not asked:
-        return []
-    horizon = max(moment, history.newest_at + 1)
-    state = PurchaseState.from_lines(customer_id, history.rows(), horizon)
-    return view.decide(state, asked, moment)
-
 
 def _warmed(view: View) -> View:
     """Return the view after a first question of each kind: nobody waits for what it lays out."""
@@ -492,14 +500,6 @@ def _warmed(view: View) -> View:
 
 def _micros(moment: Moment | int) -> int:
     return moment if isinstance(moment, int) else to_micros(moment)
-
-
-def _horizon(lines: Sequence[Sequence[Any]], before: int | None, moment: int) -> int:
-    """Return the first moment that is not seen any more."""
-    if before is not None:
-        return before
-    newest = max(map(_ORDERED_AT, lines), default=MISSING)
-    return max(moment, newest + 1)
 
 
 def _lines_of(order: StoredOrder) -> list[OrderLine]:
@@ -517,8 +517,16 @@ def _lines_of(order: StoredOrder) -> list[OrderLine]:
     ]
 
 
-def _anchors(order: StoredOrder, horizon: int) -> tuple[list[str], list[str]]:
+def _horizon(lines: Sequence[OrderLine], before: int | None, moment: int) -> int:
+    """Return the first moment that is not seen any more."""
+    if before is not None:
+        return before
+    return max(moment, max(map(_ORDERED_AT, lines), default=MISSING) + 1)
+
+
+def _anchors(order: StoredOrder, before: int | None, moment: int) -> tuple[list[str], list[str]]:
     """Return what was bought in the order for the customer, and what else was in it."""
-    kept = PurchaseState.from_lines(order.customer_id or "", _lines_of(order), horizon).occasions
-    others = {line.product_id for line in order.lines} - set(kept)
-    return sorted(kept), sorted(others)
+    lines = _lines_of(order)
+    state = PurchaseState.from_lines("", lines, _horizon(lines, before, moment))
+    others = {line.product_id for line in lines}.difference(state.occasions)
+    return sorted(state.occasions), sorted(others)

@@ -59,6 +59,9 @@ Occasions = Mapping[int, int]
 
 def owned_of(occasions: Occasions) -> Owned:
     """Return the summary of one or more purchases of one thing."""
+    if len(occasions) == 1:
+        ((at, units),) = occasions.items()
+        return Owned(1, at, at, units, units)
     last_at = max(occasions)
     return Owned(
         len(occasions), min(occasions), last_at, occasions[last_at], sum(occasions.values())

@@ -4,8 +4,8 @@
 
     store.py        Store: what is one transaction
     state.py        what an order is, as pure functions
-    orders.py histories.py transfer.py catalogue.py policies.py keys.py     what is in a transaction
-    lines.py        what customers had bought at a moment of the past
+    orders.py purchase_states.py lines.py transfer.py     what is in a transaction: orders
+    catalogue.py policies.py keys.py     and the rest
     database.py patience.py     reading, writing, errors, whatever the database
     opening.py driver.py     which databases there are, and what differs between them
     sqlite.py     one file
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from personalize.store.histories import History
 from personalize.store.keys import SCOPES, KeyRecord
 from personalize.store.patience import Patience
 from personalize.store.state import (
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = [
     "SCOPES",
     "Adjustment",
-    "History",
     "ImportReport",
     "KeyRecord",
     "OrderSnapshot",

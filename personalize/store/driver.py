@@ -82,7 +82,7 @@ class Driver(Protocol):
         ...
 
     def claim_customers(self, connection: sa.Connection, customer_ids: Sequence[str]) -> None:
-        """Keep other writers from the histories of these customers, sorted, there or not."""
+        """Keep other writers from the states of these customers, sorted, there or not."""
         ...
 
     def takes_writes(self, connection: sa.Connection) -> bool:

@@ -60,15 +60,14 @@ order_lines: Final = sa.Table(
 after adjustments.
 """
 
-histories: Final = sa.Table(
-    "histories",
+purchase_states: Final = sa.Table(
+    "purchase_states",
     metadata,
     sa.Column("customer_id", id_type(), primary_key=True),  # no guests
     sa.Column("products", sa.Text, nullable=False),
-    sa.Column("orders", sa.Text, nullable=False),
-    sa.Column("lines", sa.LargeBinary, nullable=False),
+    sa.Column("numbers", sa.LargeBinary, nullable=False),
 )
-"""`order_lines` packed, one row per customer, as in `personalize.store.histories`: derived."""
+"""What each customer with an order owns, as `personalize.packing` packs it: derived."""
 
 adjustments: Final = sa.Table(
     "adjustments",

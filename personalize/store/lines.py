@@ -1,23 +1,24 @@
-"""Read what customers had bought at a moment of the past.
+"""Read what customers bought, now or as it stood at a moment of the past.
 
-Such a question also looks for adjustments of its time or later: they have not happened then, so the
-few orders that have some are worked out anew.
+A question about the past also looks for adjustments of its time or later: they have not happened
+then, so the few orders that have some are worked out anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 import sqlalchemy as sa
 
 from personalize.purchases import OrderLine
 from personalize.store.driver import Among
-from personalize.store.histories import LINES_OF_SOME
 from personalize.store.layout import GUEST, adjustments, order_lines
 from personalize.store.orders import order
+from personalize.store.purchase_states import LINES_OF_SOME
 from personalize.times import FOREVER, MISSING
 
-_ADJUSTED_SINCE = Among(
+_ADJUSTED_SINCE: Final = Among(
     sa.select(order_lines.c.order_id)
     .distinct()
     .where(
@@ -31,15 +32,15 @@ _ADJUSTED_SINCE = Among(
 
 
 def of_customers(
-    connection: sa.Connection, customer_ids: Collection[str], as_of: int
+    connection: sa.Connection, customer_ids: Collection[str], as_of: int | None
 ) -> dict[str, list[OrderLine]]:
     """Return the lines of each customer; an empty list for one without.
 
-    Only adjustments before `as_of` (microseconds UTC) count.
+    With `as_of` (microseconds UTC) only adjustments before it count.
     """
     found: dict[str, list[OrderLine]] = {customer_id: [] for customer_id in customer_ids}
     asked = [each for each in found if each != GUEST]
-    returns = _returns(connection, asked, as_of)
+    returns = {} if as_of is None else _returns(connection, asked, as_of)
     for customer_id, *fields in LINES_OF_SOME.rows(connection, asked):
         line = OrderLine(*fields)
         found[customer_id].append(_stood(line, returns) if returns else line)

@@ -1,7 +1,7 @@
 """Write and read the state of orders, within a transaction that is open.
 
 What an order's state is, `personalize.store.state` decides; this file keeps what it needs, and
-keeps ``order_lines`` and the customers' histories equal to it.
+keeps ``order_lines`` and what customers own equal to it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from personalize.store.driver import Among, driver_of
-from personalize.store.histories import refresh
 from personalize.store.layout import GUEST, adjustments, order_lines, orders
+from personalize.store.purchase_states import refresh
 from personalize.store.state import (
     Adjustment,
     OrderSnapshot,

@@ -71,11 +71,12 @@ _CLAIM: Final = f"""
     ON CONFLICT DO NOTHING
 """  # noqa: S608 - no value from outside
 _CLAIM_CUSTOMERS: Final = """
-    INSERT INTO histories SELECT customer_id, '', '', '' FROM unnest(%s::varchar[]) AS customer_id
+    INSERT INTO purchase_states SELECT customer_id, '', '' FROM unnest(%s::varchar[]) AS customer_id
     ON CONFLICT DO NOTHING
 """
 _LOCK_CUSTOMERS: Final = """
-    SELECT FROM histories WHERE customer_id = ANY(%s::varchar[]) ORDER BY customer_id FOR UPDATE
+    SELECT FROM purchase_states WHERE customer_id = ANY(%s::varchar[])
+    ORDER BY customer_id FOR UPDATE
 """
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s || current_schema(), 0))"
 _DURABLE: Final = """

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Self
 
 from personalize.catalog import Catalog, Product
 from personalize.errors import StoreError
+from personalize.packing import PackedState
 from personalize.policy import Policy
 from personalize.purchases import OrderLine
-from personalize.store import catalogue, histories, keys, lines, orders, policies
+from personalize.store import catalogue, keys, lines, orders, policies, purchase_states
 from personalize.store.database import Database
 from personalize.store.driver import driver_of
-from personalize.store.histories import History
 from personalize.store.keys import KeyRecord
 from personalize.store.opening import open_database
 from personalize.store.orders import Versioned
@@ -62,8 +62,8 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._history_of = histories.HistoryOf(database)
-        self._histories_of = histories.HistoriesOf(database)
+        self._purchase_state = purchase_states.StateOf(database)
+        self._purchase_states = purchase_states.StatesOf(database)
         self._scopes_of = keys.ScopesOf(database)
 
     @classmethod
@@ -204,17 +204,15 @@ class Store:
             Only adjustments before it count, at the cost of further reads; default: all count.
             Lines that were ordered or returned later stay: whoever asks leaves them out.
         """
-        if as_of is None:
-            return self._history_of(customer_id).lines()
         return self.lines_of_customers([customer_id], as_of)[customer_id]
 
-    def history_of(self, customer_id: str) -> History:
-        """Return all that a customer ever ordered, packed: one short indexed read."""
-        return self._history_of(customer_id)
+    def purchase_state(self, customer_id: str) -> PackedState:
+        """Return what a customer owns and sent back, by all facts: one short indexed read."""
+        return self._purchase_state(customer_id)
 
-    def histories_of(self, customer_ids: Collection[str]) -> dict[str, History]:
-        """Return the same of each of many customers, as one state of the store has them."""
-        return self._histories_of(customer_ids)
+    def purchase_states(self, customer_ids: Collection[str]) -> dict[str, PackedState]:
+        """Return the same of each of many customers, read at one moment."""
+        return self._purchase_states(customer_ids)
 
     def lines_of_customers(
         self, customer_ids: Collection[str], as_of: int | None = None
@@ -223,21 +221,18 @@ class Store:
 
         With `as_of` (microseconds UTC) only adjustments before it count, as in `customer_lines`.
         """
-        if as_of is None:
-            found = self._histories_of(customer_ids)
-            return {customer_id: history.lines() for customer_id, history in found.items()}
         return self._database.read(lines.of_customers, customer_ids, as_of)
 
     def customers(self, after: str | None = None, limit: int = 1000) -> list[str]:
         """Return up to `limit` ids of customers with orders, sorted, from behind `after` on."""
-        return self._database.read(histories.customers, after, limit)
+        return self._database.read(purchase_states.customers, after, limit)
 
     def check(self) -> list[str]:
-        """Return the customers whose history is not what their lines say, sorted.
+        """Return the customers whose purchase state is not what their lines give, sorted.
 
         There are none, unless somebody wrote into the tables past this class.
         """
-        return self._database.export(lambda each: list(histories.differing(each)))
+        return self._database.export(lambda each: list(purchase_states.differing(each)))
 
     def import_orders(self, given: Orders, *, progress: Progress | None = None) -> ImportReport:
         """Store every order of a table; the result is that of putting each.

@@ -37,8 +37,12 @@ def outage(monkeypatch: pytest.MonkeyPatch) -> Outage:
         for name in ("read", "write"):
             monkeypatch.setattr(database, name, gone)
         for name in (
-            "history_of", "histories_of", "customer_lines", "lines_of_customers", "scopes_of",
-        ):  # fmt: skip
+            "purchase_state",
+            "purchase_states",
+            "customer_lines",
+            "lines_of_customers",
+            "scopes_of",
+        ):
             monkeypatch.setattr(client.shop.store, name, gone)
 
     return take

@@ -414,8 +414,8 @@ def test_database_on_the_network_is_asked_together(
         def gone(*_: Any) -> None:
             raise pz.StoreError("gone")
 
-        monkeypatch.setattr(client.shop.store, "histories_of", gone)
-        monkeypatch.setattr(client.shop.store, "history_of", gone)
+        monkeypatch.setattr(client.shop.store, "purchase_states", gone)
+        monkeypatch.setattr(client.shop.store, "purchase_state", gone)
         answer = both.equal("GET", single("c-1", COAT_2), is_lean=False)
         assert answer.json()["degraded"] is True
 

@@ -140,7 +140,7 @@ def test_closed_store(tmp_path: Path) -> None:
     store.close()
     assert not store.is_ready()
     with pytest.raises(StoreError, match="it is closed; open it again"):
-        store.customer_lines("c")
+        store.purchase_state("c")
 
 
 def test_close_leaves_one_file(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_threads_that_ended_leave_no_connection(path: Path) -> None:
         connections = store._database._driver._connections
         before = len(connections._held)
         with ThreadPoolExecutor(1) as threads:
-            threads.submit(store.customer_lines, "c").result()
+            threads.submit(store.purchase_state, "c").result()
             assert len(connections._held) == before + 1
         assert len(connections._held) == before
 
@@ -231,7 +231,7 @@ def test_new_thread_asks_a_closed_store(path: Path) -> None:
     store = Store.open(url_of(path))
     store.close()
     with ThreadPoolExecutor(1) as threads, pytest.raises(StoreError, match="it is closed; open it"):
-        threads.submit(store.customer_lines, "c").result()
+        threads.submit(store.purchase_state, "c").result()
 
 
 def test_error_shows_no_customer(store: Store) -> None:
@@ -253,7 +253,7 @@ def test_error_shows_no_customer(store: Store) -> None:
 def test_id_that_is_no_text(store: Store) -> None:
     """An id that cannot be written in UTF-8 is an error of ours, not of the codec."""
     with pytest.raises(StoreError, match="an id is no valid Unicode text"):
-        store.customer_lines("\ud800")
+        store.purchase_state("\ud800")
 
 
 @pytest.mark.parametrize("name", ["file_store", "schema_store"])
@@ -261,9 +261,9 @@ def test_error_of_the_fast_read(name: str, request: pytest.FixtureRequest) -> No
     """The reads on the bare driver tell their errors in the same way."""
     store: Store = request.getfixturevalue(name)
     with store._database.transaction(Access.WRITE) as connection:
-        connection.exec_driver_sql("DROP TABLE histories")
-    for read in (store.customer_lines, lambda each: store.lines_of_customers([each])):
-        with pytest.raises(StoreError, match=r"store .*histories.*; nothing was stored") as caught:
+        connection.exec_driver_sql("DROP TABLE purchase_states")
+    for read in (store.purchase_state, lambda each: store.purchase_states([each])):
+        with pytest.raises(StoreError, match="purchase_states.*; nothing was stored") as caught:
             read("c")
         assert str(caught.value).startswith(f"store {store.url}: ")
 

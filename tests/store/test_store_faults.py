@@ -26,8 +26,8 @@ QUICK = Patience(read_seconds=1.0, write_seconds=1.5, bulk_seconds=2.0, quiet_se
 COAT = SnapshotLine("coat", 1)
 Question = Callable[[Store], Any]
 QUESTIONS: list[Question] = [
-    lambda store: store.customer_lines("c"),
-    lambda store: store.histories_of(["c", "d"]),
+    lambda store: store.purchase_state("c"),
+    lambda store: store.purchase_states(["c", "d"]),
     lambda store: store.scopes_of("pk_none"),
     lambda store: store.order("o"),
     lambda store: store.put_order(order("o2")),
@@ -81,7 +81,7 @@ def test_lost_connections_are_replaced(proxy: Proxy, through: Store, question: Q
     """After a restart of the server the next question is answered, over a new connection."""
     proxy.cut()
     question(through)
-    assert [line.product_id for line in through.customer_lines("c")] == ["coat", "coat"]
+    assert through.purchase_state("c").products == ["coat"]
 
 
 def test_server_ends_connections(server: str, new_schema: Callable[[], str]) -> None:
@@ -140,7 +140,7 @@ def test_one_question_tries_again(proxy: Proxy, through: Store) -> None:
     """After a failure nobody asks the server for a moment; then one question does."""
     proxy.is_silent = True
     with pytest.raises(StoreError, match="did not answer"):
-        through.customer_lines("c")
+        through.purchase_state("c")
     tried = proxy.n_connections
     for question in QUESTIONS:
         with pytest.raises(StoreError, match="it could not be reached a moment ago, and was not"):
@@ -181,7 +181,7 @@ def test_other_writer_takes_too_long(through: Store) -> None:
         connection.execute(sa.select(orders).with_for_update())
         with pytest.raises(StoreError, match="it took too long, or others have been writing the s"):
             through.put_order(order("o")._replace(updated_at=2))
-        assert len(through.customer_lines("c")) == 2
+        assert through.purchase_state("c").products == ["coat"]
 
 
 def test_server_is_read_only(new_schema: Callable[[], str]) -> None:
@@ -190,7 +190,7 @@ def test_server_is_read_only(new_schema: Callable[[], str]) -> None:
     Store.open(url).close()
     read_only = f"{url}&options=-cdefault_transaction_read_only%3Don"
     with Store.open(read_only, create=False) as store:
-        assert store.customer_lines("c") == []
+        assert store.purchase_state("c").products == []
         assert not store.takes_writes()
         with pytest.raises(
             StoreError, match=r"read-only transaction; the server takes no writes; "
@@ -209,10 +209,10 @@ def test_connections_are_used_up(through: Store) -> None:
     pool = driver._pool
     bare = [pool.take() for _ in range(postgres.CONNECTIONS)]
     with pytest.raises(StoreError, match="connections of this process were in use for too long"):
-        through.customer_lines("c")
+        through.purchase_state("c")
     for each in bare:
         pool.put_back(each)
-    assert len(through.customer_lines("c")) == 2
+    assert through.purchase_state("c").products == ["coat"]
 
 
 def test_threads_fail_in_time_together(proxy: Proxy, through: Store) -> None:
@@ -223,7 +223,7 @@ def test_threads_fail_in_time_together(proxy: Proxy, through: Store) -> None:
     def ask() -> None:
         for _ in range(3):
             try:
-                through.customer_lines("c")
+                through.purchase_state("c")
             except StoreError as error:
                 errors.append(str(error))
 

@@ -38,7 +38,7 @@ def test_tables_are_clustered(file_store: Store) -> None:
 
 
 HOT_READS = [
-    "SELECT products, orders, lines FROM histories WHERE customer_id = 'c'",
+    "SELECT products, numbers FROM purchase_states WHERE customer_id = 'c'",
     (
         "SELECT * FROM order_lines WHERE customer_id = 'c' "
         "ORDER BY customer_id, ordered_at, order_id, product_id"
@@ -110,8 +110,8 @@ def test_older_store_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             assert connection.scalars(sa.text("SELECT note FROM api_keys")).all() == [None]
 
 
-def test_histories_are_packed_by_the_upgrade(new_store: Callable[[], Store]) -> None:
-    """A store from before there were histories has all of them when it is opened."""
+def test_what_is_owned_is_packed_by_the_upgrade(new_store: Callable[[], Store]) -> None:
+    """A store from before there were such rows has all of them when it is opened."""
     with new_store() as store:
         for name in ("b", "a"):
             for at in (2, 1):
@@ -119,12 +119,12 @@ def test_histories_are_packed_by_the_upgrade(new_store: Callable[[], Store]) -> 
                 store.put_order(OrderSnapshot(f"{name}{at}", name, at, 9, lines=lines))
         store.put_order(OrderSnapshot("guest", None, 1, 9, lines=(SnapshotLine("coat", 1),)))
         with store._database.transaction(Access.IMPORT) as connection:
-            before = connection.execute(sa.select(layout.histories)).all()
-            layout.histories.drop(connection)
+            before = connection.execute(sa.select(layout.purchase_states)).all()
+            layout.purchase_states.drop(connection)
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
             upgrade.upgrade(connection)
             assert upgrade.revision(connection) == layout.HEAD
-            after = connection.execute(sa.select(layout.histories)).all()
+            after = connection.execute(sa.select(layout.purchase_states)).all()
         assert sorted(after) == sorted(before)
         assert store.check() == []
 

@@ -44,7 +44,7 @@ def test_closed_store(new_schema: Callable[[], str]) -> None:
     store = Store.open(new_schema())
     store.close()
     store.close()
-    for question in (store.ping, store.orders, lambda: store.customer_lines("c")):
+    for question in (store.ping, store.orders, lambda: store.purchase_state("c")):
         with pytest.raises(StoreError, match="it is closed; open it again"):
             question()
 
@@ -131,7 +131,7 @@ def test_unknown_option(server: str) -> None:
 def test_text_that_no_database_holds(schema_store: Store) -> None:
     """Text that the server cannot hold is an error of ours, not of the driver."""
     with pytest.raises(StoreError, match="NUL"):
-        schema_store.customer_lines("a\x00b")
+        schema_store.purchase_state("a\x00b")
 
 
 def test_writes_are_durable(new_schema: Callable[[], str]) -> None:

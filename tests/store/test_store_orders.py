@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personalize.errors import InvalidOrdersError
-from personalize.purchases import OrderLine
+from personalize.purchases import OrderLine, PurchaseState
 from personalize.store import (
     Adjustment,
-    History,
     OrderSnapshot,
     SnapshotLine,
     Store,
@@ -24,7 +23,6 @@ from personalize.store import (
     StoredOrder,
 )
 from personalize.store.driver import Access
-from personalize.store.histories import NO_HISTORY, packed
 from personalize.store.state import (
     adjustment_version,
     canonical_adjustment,
@@ -91,91 +89,86 @@ def test_customer_lines_are_sorted(store: Store) -> None:
     assert not lines[0].gift
 
 
-def test_history_of_a_customer(store: Store) -> None:
-    """All that was ordered is in one row, gifts and returns too, each product once."""
+def states(store: Store, *customers: str) -> list[PurchaseState]:
+    """Return what customers own, as it is packed."""
+    found = store.purchase_states(customers)
+    assert found == {each: store.purchase_state(each) for each in customers}
+    return [found[each].unpacked(each) for each in customers]
+
+
+def test_what_a_customer_owns_is_in_one_row(store: Store) -> None:
+    """It is what their lines give: gifts are left out, what was sent back stands by itself."""
     store.put_order(order(TIE, COAT._replace(returned_quantity=2)))
     store.put_order(order(COAT, order_id="o2", customer=None))
+    (state,) = states(store, "c")
+    assert (dict(state.occasions), state.returned) == ({}, {"coat": 1})
     store.put_order(order(COAT, order_id="o3")._replace(ordered_at=7))
-    history = store.history_of("c")
-    assert sorted(history.products) == ["coat", "tie"]
-    assert history.newest_at == 7
-    assert history.lines() == store.customer_lines("c")
-    assert [line.returned_quantity for line in history.lines()] == [2, 0, 0]
-    for nobody in ("", "nobody"):
-        assert store.history_of(nobody) == NO_HISTORY
-        assert store.history_of(nobody).lines() == []
-        assert store.history_of(nobody).newest_at == MISSING
-    assert store.histories_of(["c", "", "nobody"]) == {
-        "c": history, "": NO_HISTORY, "nobody": NO_HISTORY,
-    }  # fmt: skip
+    (state,) = states(store, "c")
+    assert (dict(state.occasions), state.returned) == ({"coat": {7: 2}}, {})
+    assert store.purchase_state("c").holds_from == 2
+    for nobody in ("nobody", ""):
+        (state,) = states(store, nobody)
+        assert (dict(state.occasions), state.returned, state.order_times) == ({}, {}, ())
 
 
-def test_history_ends_with_the_last_order(store: Store) -> None:
+def test_row_ends_with_the_last_order(store: Store) -> None:
     """Whose only order is deleted, or turns out to be another's, has no row any more."""
-    store.put_orders([order(COAT), order(TIE, order_id="o2")])
+    store.put_orders([order(COAT), order(COAT, order_id="o2")])
     store.put_order(order(COAT, customer="d", updated_at=11))
-    assert store.history_of("c").products == ["tie"]
+    assert store.customers() == ["c", "d"]
+    assert store.purchase_state("c").products == ["coat"]
     store.delete_order("o2", 12)
-    assert store.history_of("c") == NO_HISTORY
+    assert store.purchase_state("c").products == []
     assert store.customers() == ["d"]
     assert store.check() == []
 
 
 def test_writers_of_one_customer_lose_nothing(store: Store) -> None:
-    """Orders of one customer that are put and deleted at once are all in the history."""
+    """Orders of one customer that are put and deleted at once all count."""
 
     def work(name: str) -> None:
         for n in range(10):
-            store.put_order(order(COAT, TIE, order_id=f"{name}{n}", updated_at=1))
+            kept = SnapshotLine(f"{name}{n}", 1)
+            store.put_order(order(kept, order_id=f"{name}{n}", updated_at=1))
             if n % 2:
                 store.delete_order(f"{name}{n}", 2)
-                store.put_order(order(TIE, order_id=f"{name}x", updated_at=n))
+                store.put_order(order(COAT, order_id=f"{name}x", updated_at=n))
                 store.delete_order(f"{name}x", n + 1)
 
     with ThreadPoolExecutor(4) as threads:
         for done in [threads.submit(work, name) for name in "abcd"]:
             done.result()
     assert store.check() == []
-    assert len(store.history_of("c").orders.split("\x1f")) == 20
+    assert len(store.purchase_state("c").products) == 20
 
 
-def test_check_names_whose_history_differs(store: Store) -> None:
+def test_writers_of_a_customer_who_comes_and_goes(store: Store) -> None:
+    """A row that one writer deletes while another waits for it is made anew."""
+
+    def work(name: str) -> None:
+        for n in range(20):
+            store.put_order(order(COAT, order_id=name, updated_at=2 * n))
+            store.delete_order(name, 2 * n + 1)
+
+    with ThreadPoolExecutor(3) as threads:
+        for done in [threads.submit(work, name) for name in "abc"]:
+            done.result()
+    assert store.customers() == store.check() == []
+
+
+def test_check_names_whose_row_differs(store: Store) -> None:
     """Rows that are missing, left over or wrong are named, and nobody else's."""
     for name in "abcdef":
         store.put_order(order(COAT, order_id=name, customer=name))
     assert store.check() == []
     with store._database.transaction(Access.WRITE) as connection:
         for sql in (
-            "DELETE FROM histories WHERE customer_id IN ('a', 'd')",
+            "DELETE FROM purchase_states WHERE customer_id IN ('a', 'd')",
             "DELETE FROM order_lines WHERE customer_id IN ('b', 'f')",
-            "UPDATE histories SET products = 'tie' WHERE customer_id = 'c'",
+            "UPDATE purchase_states SET products = 'tie' WHERE customer_id = 'c'",
         ):
             connection.exec_driver_sql(sql)
     assert store.check() == ["a", "b", "c", "d", "f"]
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from("pqr"),
-            st.integers(-(2**62), 2**62),
-            st.integers(1, 10**9),
-            st.integers(0, 10**9),
-            st.sampled_from([MISSING, -5, 7]),
-            st.booleans(),
-            st.sampled_from(["o", "ö", "x"]),
-        ),
-        max_size=8,
-        unique_by=lambda row: (row[1], row[6], row[0]),
-    )
-)
-def test_what_is_packed_comes_out_again(rows: list[tuple[Any, ...]]) -> None:
-    """Packing loses nothing, whatever the lines."""
-    lines = sorted((OrderLine(*row) for row in rows), key=lambda line: (line[1], line[6], line[0]))
-    products, orders, numbers = packed(lines)
-    found = History(products.split("\x1f"), orders, numbers)
-    assert found.lines() == lines
-    assert found.newest_at == max((line.ordered_at for line in lines), default=MISSING)
 
 
 def test_unknown_ones_have_nothing(store: Store) -> None:

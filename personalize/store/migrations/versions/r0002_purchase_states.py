@@ -1,11 +1,11 @@
-"""What each customer ever ordered, packed into one row."""
+"""What each customer owns, packed into one row."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-from personalize.store.histories import rebuild
+from personalize.store.purchase_states import rebuild
 
 revision = "0002"
 down_revision = "0001"
@@ -16,14 +16,13 @@ depends_on = None
 def upgrade() -> None:
     """Make the table and fill it."""
     op.create_table(
-        "histories",
+        "purchase_states",
         sa.Column(
             "customer_id",
             sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql"),
             primary_key=True,
         ),
         sa.Column("products", sa.Text, nullable=False),
-        sa.Column("orders", sa.Text, nullable=False),
-        sa.Column("lines", sa.LargeBinary, nullable=False),
+        sa.Column("numbers", sa.LargeBinary, nullable=False),
     )
     rebuild(op.get_bind())
