@@ -247,20 +247,22 @@ class View:
             owned = set(owned)
             return [each for each in product_ids if self._is_touched(each, owned)]
         space, enough = self.rules.space, self.rules.enough
-        num_of, group_of, type_of = space.nums.get, space.group, space.type
-        near, kinds = set(owned), set()
-        for num in map(num_of, owned):
-            if num is not None:
-                near.update(space.in_group(group_of[num]))
-                if enough and type_of[num] in enough:
-                    kinds.add(type_of[num])
-        if not kinds:
-            return [each for each in product_ids if each in near]
-        return [
-            each
-            for each in product_ids
-            if each in near or ((num := num_of(each)) is not None and type_of[num] in kinds)
-        ]
+        variants_of, variants, near = space.variants_of, space.variants.get, set(owned)
+        for product_id in owned:
+            known = variants(product_id)
+            near.update(variants_of(product_id) if known is None else known)
+        if enough:
+            num_of, type_of = space.nums.get, space.type
+            kinds = enough.intersection(
+                [type_of[num] for num in map(num_of, owned) if num is not None]
+            )
+            if kinds:
+                near.update(
+                    each
+                    for each in product_ids
+                    if (num := num_of(each)) is not None and type_of[num] in kinds
+                )
+        return [each for each in product_ids if each in near]
 
     def _is_touched(self, product_id: str, owned: set[str]) -> bool:
         if product_id in owned:

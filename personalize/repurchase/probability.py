@@ -31,8 +31,8 @@ from personalize.times import DAY
 def added(base: float, weights: Sequence[float] | Floats, values: Sequence[float]) -> float:
     """Return `base` plus each value times its weight, summed from left to right."""
     total = base
-    for i in range(len(weights)):
-        total += weights[i] * values[i]
+    for weight, value in zip(weights, values):  # noqa: B905 - numba knows no strict
+        total += weight * value
     return total
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from personalize.purchases import Owned, PurchaseState, owned_of
@@ -173,28 +173,23 @@ class CustomerScopes:
         return owned_of(occasions)
 
     def _until(self, terms: Terms, num: int, owned: Owned) -> int:
-        if not terms.is_on[num]:
+        gap, typical, usual, is_learned, is_on, _ = terms.row(num)
+        if not is_on:
             return MISSING
         rules = self.rules
         return due_at(
-            *owned,
-            terms.gap.item(num),
-            terms.typical.item(num),
-            terms.usual_quantity.item(num),
-            terms.is_learned.item(num),
-            rules.min_days,
-            rules.rhythm_strength,
+            *owned, gap, typical, usual, is_learned > 0, rules.min_days, rules.rhythm_strength
         )
 
     def probability(self, level: int, num: int, owned: Owned, as_of: int) -> float | None:
         """Return the chance of a repurchase within the horizon; None if nothing was learned."""
-        weights = self.rules.weights[level]
-        customer, pair = self.features(level, num, owned, as_of)
+        weights, terms = self.rules.weights[level], self.rules.levels[level]
+        customer, row = self.customer(as_of), terms.row(num)
         of_customer = self._added.get(level)
         if of_customer is None:
             of_customer = self._added[level] = added(0.0, weights.customer, customer)
-        base = self.rules.levels[level].offset.item(num) + of_customer
-        chance = chance_of(added(base, weights.pair, pair))
+        pair = _pair(terms, num, row, owned, customer, as_of)
+        chance = chance_of(added(row[5] + of_customer, weights.pair, pair))
         return None if math.isnan(chance) else chance
 
     def features(
@@ -202,21 +197,7 @@ class CustomerScopes:
     ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the features of the customer, and of what they own of one thing."""
         customer, terms = self.customer(as_of), self.rules.levels[level]
-        step, share = place_of(owned.last_at, as_of)
-        low = terms.soon.item(num, step)
-        pair = pair_features(
-            owned.n_orders,
-            owned.first_at,
-            owned.last_at,
-            owned.last_quantity,
-            owned.total_quantity,
-            as_of,
-            terms.typical.item(num),
-            terms.usual_quantity.item(num),
-            customer[LOYALTY],
-            low + share * (terms.soon.item(num, step + 1) - low),
-        )
-        return customer, pair
+        return customer, _pair(terms, num, terms.row(num), owned, customer, as_of)
 
     def customer(self, as_of: int) -> tuple[float, ...]:
         """Return the features of the customer, who owns something."""
@@ -310,6 +291,20 @@ class CustomerScopes:
             BASES[self.rules.levels[level].basis.item(num)],
             self.probability(level, num, scope.owned, as_of),
         )
+
+
+def _pair(
+    terms: Terms,
+    num: int,
+    row: Sequence[float],
+    owned: Owned,
+    customer: Sequence[float],
+    as_of: int,
+) -> tuple[float, ...]:
+    step, share = place_of(owned.last_at, as_of)
+    low = terms.soon.item(num, step)
+    soon = low + share * (terms.soon.item(num, step + 1) - low)
+    return pair_features(*owned, as_of, row[1], row[2], customer[LOYALTY], soon)
 
 
 _NOT_NUM: Final = 4

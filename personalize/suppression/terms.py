@@ -54,6 +54,20 @@ class Terms:
     offset: Floats
     soon: Floats
 
+    @cached_property
+    def _table(self) -> Floats:
+        return np.column_stack(
+            [self.gap, self.typical, self.usual_quantity, self.is_learned, self.is_on, self.offset]
+        )
+
+    def row(self, num: int) -> list[float]:
+        """Return gap, typical gap, usual quantity, is_learned, is_on and offset of one target.
+
+        All are numbers that lie side by side: one decision looks at few places of the memory.
+        """
+        found: list[float] = self._table[num].tolist()
+        return found
+
     def take(self, rows: Ints) -> Terms:
         """Return the terms of these rows."""
         return Terms(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))

@@ -263,7 +263,7 @@ def test_error_of_the_fast_read(name: str, request: pytest.FixtureRequest) -> No
     with store._database.transaction(Access.WRITE) as connection:
         connection.exec_driver_sql("DROP TABLE purchase_states")
     for read in (store.purchase_state, lambda each: store.purchase_states([each])):
-        with pytest.raises(StoreError, match="purchase_states.*; nothing was stored") as caught:
+        with pytest.raises(StoreError, match=r"purchase_states.*; nothing was stored") as caught:
             read("c")
         assert str(caught.value).startswith(f"store {store.url}: ")
 
