@@ -18,6 +18,10 @@ _FREE_DECISION: Final = pz.unowned("", "")
 _FREE: Final = _FREE_DECISION[2:]
 _FREE_JSON: Final = to_json(_FREE_DECISION._asdict()).partition(b'"product_id":""')[2]
 """How a decision about a product that is not owned ends: nearly all of them do."""
+_REST: Final = (
+    b',"suppress":%b,"reason":"%b","since":%b,"until":%b,"basis":%b,"repurchase_probability":%b}'
+)
+"""How a decision goes on behind its two ids; its words are ours, and need no escapes."""
 _MANY: Final = b'{"model_version":%b,"decisions":[%b]}'
 
 
@@ -74,12 +78,17 @@ def check(customer_id: str, product_ids: Sequence[str], touched: pz.Answer[pz.De
     ids = to_json(product_ids)[2:-2].split(b'","')
     begin = b'{"customer_id":%b,"product_id":"' % to_json(customer_id)
     end = b'"' + _FREE_JSON
-    rows = [begin + product_id + end for product_id in ids]
-    if touched:
-        told = {row.product_id: row for row in touched}
-        for place, product_id in enumerate(product_ids):
-            if product_id in told:
-                rows[place] = begin + ids[place] + b'"' + _rest(told[product_id])
+    between = end + b"," + begin
+    rows: list[bytes] = []
+    place = 0
+    for row in touched:  # they come in the order of `product_ids`
+        start, place = place, product_ids.index(row.product_id, place)
+        if start < place:
+            rows.append(begin + between.join(ids[start:place]) + end)
+        rows.append(begin + ids[place] + b'"' + _rest(row))
+        place += 1
+    if place < len(ids):
+        rows.append(begin + between.join(ids[place:]) + end)
     return _MANY % (to_json(touched.model_version), b",".join(rows))
 
 
@@ -110,10 +119,19 @@ def _rest(row: pz.Decision) -> bytes:
     """Return a decision behind its two ids."""
     if row[2:] == _FREE:
         return _FREE_JSON
-    out = row._asdict()
-    del out["customer_id"], out["product_id"]
-    out["since"], out["until"] = moment(row.since), moment(row.until)
-    return b"," + to_json(out)[1:]
+    _, _, suppress, reason, since, until, basis, chance = row
+    return _REST % (
+        b"true" if suppress else b"false",
+        reason.encode(),
+        _told(since),
+        _told(until),
+        b"null" if basis is None else b'"%b"' % basis.encode(),
+        b"null" if chance is None else to_json(chance),
+    )
+
+
+def _told(micros: int | None) -> bytes:
+    return b"null" if micros is None else b'"%b"' % str(moment(micros)).encode()
 
 
 def suppression(row: pz.Suppression) -> dict[str, Any]:

@@ -110,10 +110,17 @@ class Metrics:
     def decisions(self, rows: Sequence[pz.Decision], n_asked: int | None = None) -> None:
         """Count decisions; of `n_asked` those that have no row left the product free."""
         n_free = 0 if n_asked is None else n_asked - len(rows)
+        others: list[str] = []
+        for row in rows:
+            if row.reason == _FREE:
+                n_free += 1
+            else:
+                others.append(row.reason)
         if n_free:
             self._of_reason(_FREE).inc(n_free)
-        for reason, n in Tally([row.reason for row in rows]).items() if rows else ():
-            self._of_reason(reason).inc(n)
+        if others:
+            for reason, n in Tally(others).items():
+                self._of_reason(reason).inc(n)
 
     def _of_reason(self, reason: str) -> Counter:
         counted = self._by_reason.get(reason)
