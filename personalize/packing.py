@@ -11,7 +11,7 @@ from collections.abc import Iterator, KeysView, Mapping
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from personalize.purchases import Occasions, PurchaseState
+from personalize.purchases import Occasions, Owned, PurchaseState
 from personalize.times import MISSING
 
 _SEPARATOR: Final = "\x1f"  # no id holds a control character
@@ -59,7 +59,7 @@ class PackedState(NamedTuple):
         products = self.products
         place_of = dict(zip(products, range(n_owned), strict=False))
         newest_from = n_longs + n_owned + 1 + n_purchases
-        return PurchaseState(
+        return _UnpackedState(
             customer_id=customer_id,
             n_orders=n_times,
             first_order_at=values[0] if n_times else MISSING,
@@ -73,6 +73,16 @@ class PackedState(NamedTuple):
             n_purchases=n_purchases,
             n_repeated=n_repeated,
         )
+
+
+class _UnpackedState(PurchaseState):
+    """A state whose purchases lie in packed numbers."""
+
+    occasions: _Occasions
+
+    def summary(self, product_id: str) -> Owned:
+        """Return what is owned of one product, which is."""
+        return self.occasions.summary(product_id)
 
 
 class _Occasions(Mapping[str, Occasions]):
@@ -94,6 +104,17 @@ class _Occasions(Mapping[str, Occasions]):
             values[values[self._times_at + i]]: values[self._units_at + i]
             for i in range(start, end)
         }
+
+    def summary(self, product_id: str) -> Owned:
+        """Return what `owned_of` says of the purchases of a product."""
+        values, at = self._values, self._starts_at + self._place_of[product_id]
+        start, end = values[at], values[at + 1]
+        first_at, units = values[values[self._times_at + start]], values[self._units_at + start]
+        if end - start == 1:
+            return Owned(1, first_at, first_at, units, units)
+        last_at = values[values[self._times_at + end - 1]]
+        all_units = values[self._units_at + start : self._units_at + end]
+        return Owned(end - start, first_at, last_at, all_units[-1], sum(all_units))
 
     def __contains__(self, product_id: object) -> bool:
         return product_id in self._place_of

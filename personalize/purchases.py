@@ -106,6 +106,10 @@ class PurchaseState:
         """What is owned of each product, by product id."""
         return {product: owned_of(times) for product, times in self.occasions.items()}
 
+    def summary(self, product_id: str) -> Owned:
+        """Return what is owned of one product, which is."""
+        return owned_of(self.occasions[product_id])
+
     @classmethod
     def unknown(cls, customer_id: str) -> Self:
         """Return the state of a customer of whom nothing is known."""

@@ -29,6 +29,7 @@ from personalize.repurchase import (
     earlier_habits,
     fit_curves,
     fit_logistic,
+    log_days,
     pair_features,
     place_of,
     probability,
@@ -183,9 +184,9 @@ def test_odds_of_a_curve_by_hand() -> None:
 )
 def test_places_on_the_grid(days: float, step: int, share: float) -> None:
     """The grid is even in log(1 + days); beyond a year, its end."""
-    found = place_of(0, round(days * DAY))
+    found = place_of(log_days(0, round(days * DAY)))
     assert found == (step, pytest.approx(share, abs=1e-6))
-    assert place_of(DAY, 0) == (0, 0)
+    assert place_of(log_days(DAY, 0)) == (0, 0)
 
 
 def test_features_of_the_thing() -> None:
@@ -244,7 +245,7 @@ def test_rows_of_features() -> None:
     odds = curve_odds(curves, 30.0)
 
     def soon(target: int, last: int) -> float:
-        step, share = place_of(last * DAY, as_of)
+        step, share = place_of(log_days(last * DAY, as_of))
         low: float = odds[target, step]
         return low + share * (odds[target, step + 1] - low)
 

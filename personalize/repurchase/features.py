@@ -142,9 +142,39 @@ def pair_features(
     )
 
 
-def place_of(last_at: int, as_of: int) -> tuple[int, float]:
-    """Return the step of the grid that the days since lie in, and how far into it they are."""
-    place = math.log1p(max(as_of - last_at, 0) / 86_400_000_000.0) / _STEP
+def once_features(
+    since: float, gap: float, units: float, loyalty: float, soon: float
+) -> tuple[float, float, float, float, float, float, float, float]:
+    """Return what `pair_features` does of a thing that was bought once.
+
+    Parameters
+    ----------
+    since : float
+        As from `log_days`.
+    gap, units : float
+        As from `once_terms`.
+    loyalty, soon : float
+        As of `pair_features`.
+    """
+    overdue = since - gap
+    return (0.0, since, overdue, overdue * overdue, units, since, overdue * loyalty, soon)
+
+
+def once_terms(quantity: int, typical_gap: float, usual_quantity: float) -> tuple[float, float]:
+    """Return what one purchase of a quantity says whenever it was: log gap, log units."""
+    usual = max(usual_quantity, 1.0)
+    gap = typical_gap * min(max(quantity / usual, 0.25), 4.0)
+    return math.log1p(min(gap, 3650.0)), math.log(quantity / usual)
+
+
+def log_days(since: int, until: int) -> float:
+    """Return log(1 + days) between two moments in microseconds, 0 if they come the other way."""
+    return math.log1p(max(until - since, 0) / 86_400_000_000.0)
+
+
+def place_of(since: float) -> tuple[int, float]:
+    """Return the step of the grid that `log_days` lie in, and how far into it they are."""
+    place = since / _STEP
     step = int(min(place, GRID - 1.0))
     return step, min(place - step, 1.0)
 
@@ -188,7 +218,7 @@ def _fill_features(
     target: Ints,
 ) -> None:
     for i in range(len(out)):
-        step, share = place_of(last_at[i], as_of)
+        step, share = place_of(log_days(last_at[i], as_of))
         low = odds[target[i], step]
         row = pair_features(
             n_orders[i],
@@ -206,7 +236,7 @@ def _fill_features(
             out[i, j] = row[j]
 
 
-fill_features = compiled(_fill_features, uses=(pair_features, place_of))
+fill_features = compiled(_fill_features, uses=(pair_features, place_of, log_days))
 
 
 def target_features(

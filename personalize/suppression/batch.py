@@ -19,6 +19,7 @@ from personalize.repurchase import (
     Habits,
     added,
     chance_of,
+    log_days,
     pair_features,
     place_of,
 )
@@ -87,7 +88,7 @@ def _fill_chance(
         if r >= 0:
             c = customer[r]
             t = target[r]
-            step, share = place_of(last_at[r], as_of)
+            step, share = place_of(log_days(last_at[r], as_of))
             low = soon[t, step]
             pair = pair_features(
                 n_orders[r],
@@ -134,7 +135,7 @@ def _put_times(out: Ints, column: int, rows: Ints, since: Ints, until: Ints) -> 
 
 put_times = compiled(_put_times)
 fill_due = compiled(_fill_due, uses=(due_at,))
-fill_chance = compiled(_fill_chance, uses=(pair_features, place_of, added, chance_of))
+fill_chance = compiled(_fill_chance, uses=(pair_features, place_of, log_days, added, chance_of))
 fill_decisions = compiled(_fill_decisions, uses=(combine, basis_level))
 
 

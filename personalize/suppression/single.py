@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from personalize.purchases import Owned, PurchaseState, owned_of
@@ -16,11 +16,13 @@ from personalize.repurchase import (
     added,
     chance_of,
     customer_features,
+    log_days,
+    once_features,
     pair_features,
     place_of,
 )
 from personalize.suppression.rule import REASONS, SCOPES, basis_level, combine, due_at
-from personalize.suppression.terms import Rules, Terms
+from personalize.suppression.terms import Rules
 from personalize.times import DAY, FOREVER, MISSING
 
 
@@ -77,12 +79,14 @@ class CustomerScopes:
         "_members",
         "_owned",
         "_types",
+        "once",
         "rules",
         "state",
     )
 
     def __init__(self, rules: Rules, state: PurchaseState) -> None:
         self.rules = rules
+        self.once = rules.bought_once
         self.state = state
         self._customer: tuple[int, tuple[float, ...]] = (MISSING, ())
         self._added: dict[int, float] = {}
@@ -119,7 +123,7 @@ class CustomerScopes:
             return None
         owned = self._owned_of(product_id)
         num = self.rules.space.nums.get(product_id, -1)
-        return Scope(owned, self._until(self.rules.product, num, owned))
+        return Scope(owned, self._until(0, num, owned))
 
     def group(self, num: int) -> Scope | None:
         """Return what is owned of an item group, or None."""
@@ -127,7 +131,7 @@ class CustomerScopes:
             return None
         if num not in self._groups:
             products = self._in_group(num)
-            self._groups[num] = self._scope(self.rules.group, num, products) if products else None
+            self._groups[num] = self._scope(1, num, products) if products else None
         return self._groups[num]
 
     def type(self, num: int) -> Scope | None:
@@ -136,7 +140,7 @@ class CustomerScopes:
             return None
         if num not in self._types:
             products = self._in_type(num)
-            self._types[num] = self._scope(self.rules.type, num, products) if products else None
+            self._types[num] = self._scope(2, num, products) if products else None
         return self._types[num]
 
     def _in_group(self, num: int) -> Collection[str]:
@@ -151,14 +155,14 @@ class CustomerScopes:
         # Of the two, Python runs through the smaller one: a type may hold thousands.
         return self.state.occasions.keys() & self.rules.space.in_type(num)
 
-    def _scope(self, terms: Terms, num: int, products: Collection[str]) -> Scope:
+    def _scope(self, level: int, num: int, products: Collection[str]) -> Scope:
         owned = self._merged(products)
-        return Scope(owned, self._until(terms, num, owned))
+        return Scope(owned, self._until(level, num, owned))
 
     def _owned_of(self, product_id: str) -> Owned:
         owned = self._owned.get(product_id)
         if owned is None:
-            owned = self._owned[product_id] = owned_of(self.state.occasions[product_id])
+            owned = self._owned[product_id] = self.state.summary(product_id)
         return owned
 
     def _merged(self, products: Collection[str]) -> Owned:
@@ -172,24 +176,36 @@ class CustomerScopes:
                 occasions[at] = occasions.get(at, 0) + quantity
         return owned_of(occasions)
 
-    def _until(self, terms: Terms, num: int, owned: Owned) -> int:
-        gap, typical, usual, is_learned, is_on, _ = terms.row(num)
-        if not is_on:
+    def _until(self, level: int, num: int, owned: Owned) -> int:
+        if owned.n_orders == 1:
+            return self.once(level, num, owned.last_quantity).until(owned.last_at)
+        rules, terms = self.rules, self.rules.levels[level]
+        if not terms.is_on[num]:
             return MISSING
-        rules = self.rules
         return due_at(
-            *owned, gap, typical, usual, is_learned > 0, rules.min_days, rules.rhythm_strength
+            *owned,
+            terms.gap.item(num),
+            terms.typical.item(num),
+            terms.usual_quantity.item(num),
+            terms.is_learned.item(num),
+            rules.min_days,
+            rules.rhythm_strength,
         )
 
     def probability(self, level: int, num: int, owned: Owned, as_of: int) -> float | None:
         """Return the chance of a repurchase within the horizon; None if nothing was learned."""
-        weights, terms = self.rules.weights[level], self.rules.levels[level]
-        customer, row = self.customer(as_of), terms.row(num)
+        rules = self.rules
+        weights = rules.weights[level]
+        customer, pair = self.features(level, num, owned, as_of)
         of_customer = self._added.get(level)
         if of_customer is None:
             of_customer = self._added[level] = added(0.0, weights.customer, customer)
-        pair = _pair(terms, num, row, owned, customer, as_of)
-        chance = chance_of(added(row[5] + of_customer, weights.pair, pair))
+        offset = (
+            self.once(level, num, owned.last_quantity).offset
+            if owned.n_orders == 1
+            else rules.levels[level].offset.item(num)
+        )
+        chance = chance_of(added(offset + of_customer, weights.pair, pair))
         return None if math.isnan(chance) else chance
 
     def features(
@@ -197,7 +213,21 @@ class CustomerScopes:
     ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the features of the customer, and of what they own of one thing."""
         customer, terms = self.customer(as_of), self.rules.levels[level]
-        return customer, _pair(terms, num, terms.row(num), owned, customer, as_of)
+        since = log_days(owned.last_at, as_of)
+        step, share = place_of(since)
+        low, high = terms.soon[num, step : step + 2].tolist()
+        soon = low + share * (high - low)
+        if owned.n_orders == 1:
+            once = self.once(level, num, owned.last_quantity)
+            return customer, once_features(since, once.gap, once.units, customer[LOYALTY], soon)
+        return customer, pair_features(
+            *owned,
+            as_of,
+            terms.typical.item(num),
+            terms.usual_quantity.item(num),
+            customer[LOYALTY],
+            soon,
+        )
 
     def customer(self, as_of: int) -> tuple[float, ...]:
         """Return the features of the customer, who owns something."""
@@ -291,20 +321,6 @@ class CustomerScopes:
             BASES[self.rules.levels[level].basis.item(num)],
             self.probability(level, num, scope.owned, as_of),
         )
-
-
-def _pair(
-    terms: Terms,
-    num: int,
-    row: Sequence[float],
-    owned: Owned,
-    customer: Sequence[float],
-    as_of: int,
-) -> tuple[float, ...]:
-    step, share = place_of(owned.last_at, as_of)
-    low = terms.soon.item(num, step)
-    soon = low + share * (terms.soon.item(num, step + 1) - low)
-    return pair_features(*owned, as_of, row[1], row[2], customer[LOYALTY], soon)
 
 
 _NOT_NUM: Final = 4

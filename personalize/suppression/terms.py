@@ -16,6 +16,7 @@ from personalize.policy import FOR_GOOD, Policy
 from personalize.products import ProductSpace
 from personalize.repurchase import DEFAULT, RULE, Curves, Logistic, curve_odds
 from personalize.substitutes import Substitutes
+from personalize.suppression.once import BoughtOnce
 from personalize.suppression.rule import REASONS
 
 Floats = NDArray[np.float64]
@@ -53,20 +54,6 @@ class Terms:
     is_on: NDArray[np.bool_]
     offset: Floats
     soon: Floats
-
-    @cached_property
-    def _table(self) -> Floats:
-        return np.column_stack(
-            [self.gap, self.typical, self.usual_quantity, self.is_learned, self.is_on, self.offset]
-        )
-
-    def row(self, num: int) -> list[float]:
-        """Return gap, typical gap, usual quantity, is_learned, is_on and offset of one target.
-
-        All are numbers that lie side by side: one decision looks at few places of the memory.
-        """
-        found: list[float] = self._table[num].tolist()
-        return found
 
     def take(self, rows: Ints) -> Terms:
         """Return the terms of these rows."""
@@ -170,6 +157,11 @@ class Rules:
     return_days: float
     rhythm_strength: float
     returned_is_on: bool
+
+    @cached_property
+    def bought_once(self) -> BoughtOnce:
+        """What is known of things that were bought once."""
+        return BoughtOnce(self)
 
     @cached_property
     def enough(self) -> frozenset[int]:
