@@ -26,7 +26,7 @@ from personalize.errors import ArtifactError, PersonalizeError, UnknownProductEr
 from personalize.purchases import OrderLine, PurchaseState
 from personalize.suppression import unowned
 from personalize.times import MISSING, Moment, to_micros
-from personalize.view import View
+from personalize.view import MANY, View
 
 if TYPE_CHECKING:
     from personalize.engine import Engine
@@ -266,18 +266,29 @@ class Personalizer:
         return Answer(rows, touched.in_force)
 
     def touched(
-        self, customer_id: str, product_ids: Sequence[str], as_of: Moment | int | None = None
+        self,
+        customer_id: str,
+        product_ids: Sequence[str],
+        as_of: Moment | int | None = None,
+        *,
+        remember: bool = False,
     ) -> Answer[Decision]:
         """Return the decisions on which the customer's purchases may have a say, in their order.
 
         Of the products of `decide`, with its errors, these are few: of what is left out nothing
-        like it was ever ordered, and its decision is `suppression.unowned`.
+        like it was ever ordered, and its decision is `unowned`. With `remember` many products
+        of a customer who is asked about again take half the time; one thread alone may say so.
         """
         in_force = self.in_force
         before, moment = self._times(as_of)
         if before is None:
             packed = self.store.purchase_state(customer_id)
-            rows = self._touched(in_force.view, customer_id, product_ids, packed, moment)
+            if remember and len(product_ids) >= MANY and moment >= packed.holds_from:
+                known = in_force.view.recent.of(customer_id, packed)
+                touched = known.kin.among(product_ids)
+                rows = [known.scopes.decide(each, moment) for each in touched]
+            else:
+                rows = self._touched(in_force.view, customer_id, product_ids, packed, moment)
         else:
             state = self._state(customer_id, before, moment)
             rows = in_force.view.decide(state, product_ids, moment)

@@ -24,8 +24,8 @@ class PackedState(NamedTuple):
 
     Parameters
     ----------
-    products : list of str
-        Those that are owned, then those sent back, distinct.
+    joined : str
+        The `products`, a unit separator between them.
     numbers : bytes
         Little-endian. Six int32: how many order times there are, products owned, purchases,
         products sent back, products of the newest order, and whether units are int64. Two int64:
@@ -36,8 +36,13 @@ class PackedState(NamedTuple):
         each purchase.
     """
 
-    products: list[str]
+    joined: str
     numbers: bytes
+
+    @property
+    def products(self) -> list[str]:
+        """The products that are owned, then those sent back, distinct."""
+        return self.joined.split(_SEPARATOR) if self.joined else []
 
     @property
     def holds_from(self) -> int:
@@ -129,8 +134,8 @@ class _Occasions(Mapping[str, Occasions]):
         return self._place_of.keys()
 
 
-def pack(state: PurchaseState, holds_from: int) -> tuple[str, bytes]:
-    """Return the products of a state, joined, and its numbers, as `PackedState` has them.
+def pack(state: PurchaseState, holds_from: int) -> PackedState:
+    """Return a state, packed.
 
     Parameters
     ----------
@@ -164,12 +169,7 @@ def pack(state: PurchaseState, holds_from: int) -> tuple[str, bytes]:
     body = struct.pack(
         f"<{len(longs)}q{len(ints)}i{len(units)}{'q' if is_wide else 'i'}", *longs, *ints, *units
     )
-    return _SEPARATOR.join([*owned, *returned]), head + body
+    return PackedState(_SEPARATOR.join([*owned, *returned]), head + body)
 
 
-def packed_state(products: str, numbers: bytes) -> PackedState:
-    """Return what `pack` returned."""
-    return PackedState(products.split(_SEPARATOR) if products else [], numbers)
-
-
-NOTHING: Final = packed_state(*pack(PurchaseState.unknown(""), MISSING))
+NOTHING: Final = pack(PurchaseState.unknown(""), MISSING)

@@ -35,6 +35,7 @@ from personalize.ranking import (
     Tier,
     rank,
 )
+from personalize.recent import Recent
 from personalize.suppression import (
     CustomerScopes,
     Decision,
@@ -55,7 +56,7 @@ _BORROWED_SHARE: Final = 0.3
 """Places kept for what goes with the alikes of anchors without complements of their own."""
 _TYPES_BACKED_OFF: Final = 20
 _MEMBERS_BACKED_OFF: Final = 50
-_MANY: Final = 10
+MANY: Final = 10
 """From so many products on the kin of all that is owned are looked up, not those of each."""
 
 Ints = NDArray[np.int64]
@@ -73,6 +74,35 @@ class Question(NamedTuple):
     history: Ints
     due: Sequence[tuple[int, float]]
     barred: Barred
+
+
+class Kin(NamedTuple):
+    """What some products may have a say about, were they owned.
+
+    Parameters
+    ----------
+    space : ProductSpace
+    near : set of str
+        They themselves, and their variants.
+    kinds : frozenset of int
+        Their one-per-need types.
+    """
+
+    space: ProductSpace
+    near: set[str]
+    kinds: frozenset[int]
+
+    def among(self, product_ids: Sequence[str]) -> list[str]:
+        """Return those of some products, in their order."""
+        near, kinds = self.near, self.kinds
+        if not kinds:
+            return [each for each in product_ids if each in near]
+        num_of, type_of = self.space.nums.get, self.space.type
+        return [
+            each
+            for each in product_ids
+            if each in near or ((num := num_of(each)) is not None and type_of[num] in kinds)
+        ]
 
 
 def check_moment(moment: str) -> None:
@@ -140,6 +170,11 @@ class View:
         """Return the view in which these ids have numbers too, though nothing is known of them."""
         space = self.space.with_strays(product_ids)
         return View(self.model, self.judgement, space, self.model_version)
+
+    @cached_property
+    def recent(self) -> Recent:
+        """The customers asked about last by the thread that remembers them."""
+        return Recent(self)
 
     @cached_property
     def rules(self) -> Rules:
@@ -228,14 +263,16 @@ class View:
         self, state: PurchaseState, product_ids: Sequence[str], as_of: int
     ) -> list[Decision]:
         """Return the decision about each product for one customer, in the order given."""
-        scopes = CustomerScopes(self.rules, state)
-        if len(product_ids) < _MANY:
+        scopes = self.scopes(state)
+        if len(product_ids) < MANY:
             return [scopes.decide(product_id, as_of) for product_id in product_ids]
-        touched = set(self.touched(product_ids, state.occasions.keys() | state.returned.keys()))
-        return [
-            scopes.decide(each, as_of) if each in touched else unowned(state.customer_id, each)
-            for each in product_ids
-        ]
+        touched = self.kin(state.occasions.keys() | state.returned.keys()).among(product_ids)
+        told = {each: scopes.decide(each, as_of) for each in touched}
+        return [told.get(each) or unowned(state.customer_id, each) for each in product_ids]
+
+    def scopes(self, state: PurchaseState) -> CustomerScopes:
+        """Return what one customer owns of each product, group and type."""
+        return CustomerScopes(self.rules, state)
 
     def touched(self, product_ids: Sequence[str], owned: Collection[str]) -> list[str]:
         """Return those of some products about which something among `owned` may have a say.
@@ -243,26 +280,22 @@ class View:
         Any other is neither among them, nor a variant of one of them, nor of their one-per-need
         type: whatever the purchases were, it may be shown.
         """
-        if len(product_ids) < _MANY:
-            owned = set(owned)
-            return [each for each in product_ids if self._is_touched(each, owned)]
+        if len(product_ids) >= MANY:
+            return self.kin(owned).among(product_ids)
+        owned = set(owned)
+        return [each for each in product_ids if self._is_touched(each, owned)]
+
+    def kin(self, owned: Collection[str]) -> Kin:
+        """Return what something among `owned` may have a say about."""
         space, enough = self.rules.space, self.rules.enough
         variants_of, variants, near = space.variants_of, space.variants.get, set(owned)
         for product_id in owned:
             known = variants(product_id)
             near.update(variants_of(product_id) if known is None else known)
-        if enough:
-            num_of, type_of = space.nums.get, space.type
-            kinds = enough.intersection(
-                [type_of[num] for num in map(num_of, owned) if num is not None]
-            )
-            if kinds:
-                near.update(
-                    each
-                    for each in product_ids
-                    if (num := num_of(each)) is not None and type_of[num] in kinds
-                )
-        return [each for each in product_ids if each in near]
+        if not enough:
+            return Kin(space, near, enough)
+        nums = map(space.nums.get, owned)
+        return Kin(space, near, enough.intersection([space.type[n] for n in nums if n is not None]))
 
     def _is_touched(self, product_id: str, owned: set[str]) -> bool:
         if product_id in owned:

@@ -48,8 +48,8 @@ _ANSWER: Final = b"".join(
 """The same headers as everywhere, in the same order, on the wire."""
 _PLAIN_FIELDS: Final = frozenset({"customer_id", "product_ids"})
 _SEPARATOR: Final = "\n"
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""What no id holds; `_SEPARATOR` is one of them."""
+_CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+"""What no id holds, besides `_SEPARATOR`."""
 _FEW: Final = 200
 """Products of one question; a longer one is left to a thread, so that others need not wait."""
 
@@ -161,7 +161,7 @@ class Lean:
     def _touched(self, asked: _Asked, head: Head) -> pz.Answer[pz.Decision] | None:
         """Return the same without those of products that may be shown as a matter of course."""
         try:
-            return self._shop.live.touched(asked.customer_id, asked.product_ids)
+            return self._shop.live.touched(asked.customer_id, asked.product_ids, remember=True)
         except (pz.StoreError, pz.ArtifactError):
             return None
         except Exception as error:  # noqa: BLE001 - no error may leave without a problem
@@ -229,7 +229,8 @@ def _are_ids(given: list[object]) -> bool:
     except TypeError:
         return False
     return (
-        len(_CONTROLS.findall(joined)) == len(given) - 1
+        joined.count(_SEPARATOR) == len(given) - 1
+        and _CONTROLS.search(joined) is None
         and "" not in given
         and (len(joined) <= MAX_ID_LENGTH or max(map(len, given)) <= MAX_ID_LENGTH)  # type: ignore[arg-type]
     )

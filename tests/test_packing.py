@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personalize.packing import NOTHING, pack, packed_state
+from personalize.packing import NOTHING, pack
 from personalize.purchases import OrderLine, PurchaseState
 from personalize.times import MISSING
 
@@ -35,7 +35,7 @@ def vars_of(state: PurchaseState) -> dict[str, Any]:
 def test_what_is_packed_comes_out_again(rows: list[tuple[Any, ...]], holds_from: int) -> None:
     """Packing loses nothing, whatever the lines."""
     state = PurchaseState.from_lines("c", rows)
-    packed = packed_state(*pack(state, holds_from))
+    packed = pack(state, holds_from)
     found = packed.unpacked("c")
     assert vars_of(found) == vars_of(state)
     assert packed.holds_from == holds_from
@@ -55,8 +55,8 @@ def test_many_units_need_more_room() -> None:
     """Units are summed over the orders of one moment: more than an order may hold."""
     lines = [OrderLine("p", 1, 10**9, 0, MISSING, False, str(n)) for n in range(3)]
     state = PurchaseState.from_lines("c", lines)
-    few = packed_state(*pack(PurchaseState.from_lines("c", lines[:2]), MISSING))
-    many = packed_state(*pack(state, MISSING))
+    few = pack(PurchaseState.from_lines("c", lines[:2]), MISSING)
+    many = pack(state, MISSING)
     assert many.unpacked("c").occasions["p"] == {1: 3 * 10**9}
     assert len(many.numbers) == len(few.numbers) + 4
 

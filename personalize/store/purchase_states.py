@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from personalize.packing import NOTHING, PackedState, pack, packed_state
+from personalize.packing import NOTHING, PackedState, pack
 from personalize.purchases import OrderLine, PurchaseState
 from personalize.store.database import Database
 from personalize.store.driver import Among, driver_of
@@ -66,7 +66,7 @@ class StateOf:
     def __call__(self, customer_id: str) -> PackedState:
         """Return it; whoever is unknown owns nothing."""
         found = self._rows(customer_id)
-        return packed_state(*found[0]) if found else NOTHING
+        return PackedState(*found[0]) if found else NOTHING
 
 
 class StatesOf:
@@ -80,7 +80,7 @@ class StatesOf:
         found = dict.fromkeys(customer_ids, NOTHING)
         for customer_id, rows in self._rows_of_each(customer_ids):
             for row in rows:
-                found[customer_id] = packed_state(*row)
+                found[customer_id] = PackedState(*row)
         return found
 
 

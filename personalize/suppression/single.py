@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from personalize.purchases import Owned, PurchaseState, owned_of
 from personalize.repurchase import (
@@ -78,6 +79,7 @@ class CustomerScopes:
         "_groups",
         "_members",
         "_owned",
+        "_targets",
         "_types",
         "once",
         "rules",
@@ -91,6 +93,7 @@ class CustomerScopes:
         self._customer: tuple[int, tuple[float, ...]] = (MISSING, ())
         self._added: dict[int, float] = {}
         self._owned: dict[str, Owned] = {}
+        self._targets: dict[str, _Target] = {}
         self._groups: dict[int, Scope | None] = {}
         self._types: dict[int, Scope | None] = {}
         self._members: tuple[dict[int, list[str]], dict[int, list[str]]] | None = None
@@ -215,8 +218,8 @@ class CustomerScopes:
         customer, terms = self.customer(as_of), self.rules.levels[level]
         since = log_days(owned.last_at, as_of)
         step, share = place_of(since)
-        low, high = terms.soon[num, step : step + 2].tolist()
-        soon = low + share * (high - low)
+        low = terms.soon.item(num, step)
+        soon = low + share * (terms.soon.item(num, step + 1) - low)
         if owned.n_orders == 1:
             once = self.once(level, num, owned.last_quantity)
             return customer, once_features(since, once.gap, once.units, customer[LOYALTY], soon)
@@ -251,30 +254,43 @@ class CustomerScopes:
         """Return when a product was sent back for good, and until when that keeps it away."""
         at = self.state.returned.get(product_id, MISSING)
         if at == MISSING or not self.rules.returned_is_on:
-            return MISSING, MISSING
+            return _NEVER
         return at, at + int(self.rules.return_days * DAY)
 
     def decide(self, product_id: str, as_of: int) -> Decision:
         """Return the decision about one product."""
-        space, customer_id = self.rules.space, self.state.customer_id
+        target = self._targets.get(product_id)
+        if target is None:
+            target = self._targets[product_id] = self._target(product_id)
+        nums, owned, own, of_group, of_type, back = target
+        customer_id = self.state.customer_id
+        if owned is None and own == of_group == of_type == back == _NEVER:
+            return unowned(customer_id, product_id)
+        chance = None if owned is None else self.probability(0, nums[0], owned, as_of)
+        reason, since, until = combine(as_of, *own, *of_group, *of_type, *back)
+        if reason == _NOT_NUM:
+            return _decision((customer_id, product_id, False, _NOT, None, None, None, chance))
+        level = basis_level(as_of, own[1], of_group[1], of_type[1])
+        basis = RULE if level == 3 else self.rules.levels[level].basis.item(nums[level])
+        end = None if until == FOREVER else until
+        names = (REASONS[reason], since, end, BASES[basis])
+        return _decision((customer_id, product_id, True, *names, chance))
+
+    def _target(self, product_id: str) -> _Target:
+        space = self.rules.space
         num = space.nums.get(product_id, -1)
         nums = (num, space.group[num], space.type[num]) if num >= 0 else (-1, -1, -1)
         mine = self.product(product_id)
         group = self.group(nums[1]) if nums[1] >= 0 else None
         kind = self.type(nums[2]) if nums[2] >= 0 else None
-        back = self.returned(product_id)
-        if mine is None and group is None and kind is None and back[0] == MISSING:
-            return unowned(customer_id, product_id)
-        chance = None if mine is None else self.probability(0, num, mine.owned, as_of)
-        own, of_group, of_type = _times(mine), _times(group), _times(kind)
-        reason, since, until = combine(as_of, *own, *of_group, *of_type, *back)
-        if reason == _NOT_NUM:
-            return Decision(customer_id, product_id, False, _NOT, None, None, None, chance)
-        level = basis_level(as_of, own[1], of_group[1], of_type[1])
-        basis = RULE if level == 3 else self.rules.levels[level].basis.item(nums[level])
-        end = None if until == FOREVER else until
-        names = (REASONS[reason], since, end, BASES[basis])
-        return Decision(customer_id, product_id, True, *names, chance)
+        return _Target(
+            nums,
+            None if mine is None else mine.owned,
+            _times(mine),
+            _times(group),
+            _times(kind),
+            self.returned(product_id),
+        )
 
     def rows(self, as_of: int) -> list[Suppression]:
         """Return the suppression list, by scope and target: what is in force, and only that."""
@@ -327,6 +343,21 @@ _NOT_NUM: Final = 4
 _NOT: Final = REASONS[_NOT_NUM]
 
 
+class _Target(NamedTuple):
+    """What is known of one product whenever it is asked about: numbers, and times by scope."""
+
+    nums: tuple[int, int, int]
+    owned: Owned | None
+    product: tuple[int, int]
+    group: tuple[int, int]
+    type: tuple[int, int]
+    returned: tuple[int, int]
+
+
+_NEVER: Final = (MISSING, MISSING)
+_decision: Final[Callable[[Sequence[Any]], Decision]] = partial(tuple.__new__, Decision)
+
+
 def unowned(customer_id: str, product_id: str) -> Decision:
     """Return the decision about a product nothing like which is owned or was sent back."""
     return Decision(customer_id, product_id, False, _NOT, None, None, None, None)
@@ -335,7 +366,7 @@ def unowned(customer_id: str, product_id: str) -> Decision:
 def _times(scope: Scope | None) -> tuple[int, int]:
     """Return since and until; a scope that does not suppress has neither."""
     if scope is None or scope.until == MISSING:
-        return MISSING, MISSING
+        return _NEVER
     return scope.owned.last_at, scope.until
 
 
