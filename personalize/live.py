@@ -283,12 +283,14 @@ class Personalizer:
         before, moment = self._times(as_of)
         if before is None:
             packed = self.store.purchase_state(customer_id)
+            view, known = in_force.view, None
             if remember and len(product_ids) >= MANY and moment >= packed.holds_from:
-                known = in_force.view.recent.of(customer_id, packed)
+                known = view.recent.of(customer_id, packed)
+            if known is None:
+                rows = self._touched(view, customer_id, product_ids, packed, moment)
+            else:
                 touched = known.kin.among(product_ids)
                 rows = [known.scopes.decide(each, moment) for each in touched]
-            else:
-                rows = self._touched(in_force.view, customer_id, product_ids, packed, moment)
         else:
             state = self._state(customer_id, before, moment)
             rows = in_force.view.decide(state, product_ids, moment)

@@ -58,17 +58,23 @@ class Recent:
     def __init__(self, view: View, most: int = MOST) -> None:
         self._view = view
         self._most = most
-        self._known: dict[str, RecentCustomer] = {}
+        self._known: dict[str, RecentCustomer | None] = {}  # None: asked about once
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def of(self, customer_id: str, packed: PackedState) -> RecentCustomer:
-        """Return what is known of a customer who owns what is packed."""
-        known = self._known.pop(customer_id, None)
-        if known is None or known.packed != packed:
-            known = RecentCustomer(self._view, customer_id, packed)
+    def of(self, customer_id: str, packed: PackedState) -> RecentCustomer | None:
+        """Return what is known of a customer who owns what is packed.
+
+        None the first time: most never come again, and nothing is kept of them but their name.
+        """
+        if customer_id not in self._known:
             if len(self._known) >= self._most:
                 del self._known[next(iter(self._known))]  # not asked about for longest
+            self._known[customer_id] = None
+            return None
+        known = self._known.pop(customer_id)
+        if known is None or known.packed != packed:
+            known = RecentCustomer(self._view, customer_id, packed)
         self._known[customer_id] = known
         return known
