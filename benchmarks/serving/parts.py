@@ -23,6 +23,7 @@ from benchmarks.serving.shop import Size
 
 Found = dict[str, Any]
 OURS: Final = "service"
+OTHERS: Final = f"{OURS}, other customers every time"
 REDIS: Final = "FastAPI + Redis SISMEMBER"
 RAW: Final = "constant raw ASGI"
 RECOMMEND_RATE: Final = 200
@@ -134,8 +135,13 @@ def single(bench: Bench) -> Found:
 
 
 def hundred(bench: Bench) -> Found:
-    """Measure a check of 100 products, 5 of them owned, against a constant answer of its size."""
-    requests = questions.hundred(bench.customers, bench.size)[:N_HUNDRED]
+    """Measure a check of 100 products, 5 of them owned, against a constant answer of its size.
+
+    Once of customers who are asked about again and again, and once of so many that each is asked
+    about long after the service has forgotten them.
+    """
+    everyone = questions.hundred(bench.customers, bench.size)
+    requests = everyone[:N_HUNDRED]
     with ExitStack() as stack:
         ours = stack.enter_context(bench.ours())
         sample = questions.answers(ours.url, requests[:50])
@@ -143,9 +149,13 @@ def hundred(bench: Bench) -> Found:
             assert answer.status == 200, answer.body
             assert answer.body.count('"product_id"') == 100
         raw = rivals.constant(sample[0], bench.folder, "hundred")
-        contenders = {OURS: ours, RAW: stack.enter_context(raw)}
-        turns = {name: (one, requests) for name, one in contenders.items()}
-        found = race(bench, turns, [(OURS, RAW)])
+        turns = {
+            OURS: (ours, requests),
+            OTHERS: (ours, everyone),
+            RAW: (stack.enter_context(raw), requests),
+        }
+        found = race(bench, turns, [(OURS, RAW), (OTHERS, RAW)])
+        found["customers"] = {OURS: len(requests), OTHERS: len(everyone)}
         found["answer_bytes"] = len(sample[0].body)
     return found
 
