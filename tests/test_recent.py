@@ -1,4 +1,4 @@
-"""Customers who are asked about again, and things that were bought once: remembered, not changed."""
+"""Customers who are asked about again, and things bought once: remembered, not changed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def view_of(whole: pz.Orders, catalog: pz.Catalog | None, policy: pz.Policy) -> 
 
 
 @settings(max_examples=15, deadline=None)
-@given(order_logs(min_orders=8), catalogs(), policies(), MOMENTS)
+@given(order_logs(min_orders=8), catalogs(), policies, MOMENTS)
 def test_asked_again_it_is_the_same(
     log: Any, catalog: pz.Catalog | None, policy: pz.Policy, moment: Any
 ) -> None:

@@ -20,6 +20,7 @@ from benchmarks.serving.generator import Generator, Request
 from benchmarks.serving.questions import Customer
 from benchmarks.serving.servers import Server, service, serving
 from benchmarks.serving.shop import Size
+from personalize.store.purchase_states import refresh
 
 Found = dict[str, Any]
 OURS: Final = "service"
@@ -241,6 +242,8 @@ def forget(bench: Bench) -> None:
         )
         store.execute("DELETE FROM orders WHERE order_id >= 'B' AND order_id < 'C'")
         store.commit()
+    with pz.Store.open(bench.store) as opened:
+        opened._database.load(refresh, [one.customer_id for one in bench.customers])
 
 
 def fsync_ms(folder: Path) -> float:

@@ -23,8 +23,9 @@ import personalize as pz
 from benchmarks import shops
 from benchmarks.serving.postgres import connect
 from personalize.store.layout import order_lines, orders
+from personalize.store.purchase_states import rebuild
 
-VERSION: Final = 1
+VERSION: Final = 2
 CUSTOMERS_AT_ONCE: Final = 20_000
 _SPAN: Final = 730 * 86_400_000_000
 _DAY: Final = 86_400_000_000
@@ -168,6 +169,8 @@ def _fill_sqlite(file: Path, size: Size) -> None:
                 )
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")
+    with pz.Store.open(f"sqlite:///{file}") as store:
+        store._database.load(rebuild)
 
 
 def make_postgresql(size: Size, url: str) -> str:
@@ -197,6 +200,9 @@ def make_postgresql(size: Size, url: str) -> str:
         for chunk in chunks(size, pz.system_clock()):
             for name, table in (("orders", chunk.orders), ("order_lines", chunk.lines)):
                 _copy(connection, name, table)
+        connection.commit()
+        with pz.Store.open(url) as store:
+            store._database.load(rebuild)
         connection.execute(f"COMMENT ON TABLE order_lines IS '{size.name}'")
         connection.commit()
         connection.autocommit = True
