@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import http.client
 import os
 import resource
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import uvicorn
 from pydantic import ValidationError
@@ -29,6 +30,8 @@ from service.protocol import GuardedProtocol
 from service.settings import PATIENCE, Settings
 
 _BACKLOG = 2048
+_PREFIX = "PERSONALIZE_"
+_ALIKE = 0.7
 _READY_SECONDS = 120.0
 _OTHER_FILES = 256
 """Open files beside connections: the store's, the model's, the log."""
@@ -79,6 +82,8 @@ def settings_of(argv: Sequence[str] | None) -> Settings:
         parser.add_argument(f"--{name}", type=kind, help=help_text)
     parser.add_argument("--workers", type=int, help="Worker processes (default: 1)")
     given = {k: v for k, v in vars(parser.parse_args(argv)).items() if v is not None}
+    for name in misspelt(os.environ):
+        print(f"warning: {name} is no setting of the service; --help lists them", file=sys.stderr)
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -88,6 +93,24 @@ def settings_of(argv: Sequence[str] | None) -> Settings:
         raise Refusal(
             f"setting {name}: {told}; see --{name} or PERSONALIZE_{name.upper()}", 2
         ) from error
+
+
+def misspelt(environment: Iterable[str]) -> list[str]:
+    """Return the names that look like a setting of ours, but are like none exactly.
+
+    Examples
+    --------
+    >>> misspelt(["PERSONALIZE_STORE", "PERSONALIZE_STORE_FAILUR", "PERSONALIZE_TEST_POSTGRES"])
+    ['PERSONALIZE_STORE_FAILUR']
+    """
+    known = [name.upper() for name in Settings.model_fields]
+    ours = [name for name in sorted(environment) if name.startswith(_PREFIX)]
+    return [
+        name
+        for name in ours
+        if (rest := name.removeprefix(_PREFIX)) not in known
+        and difflib.get_close_matches(rest, known, 1, _ALIKE)
+    ]
 
 
 def refuse_exposure(settings: Settings) -> None:

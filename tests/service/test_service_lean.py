@@ -410,6 +410,8 @@ def test_database_on_the_network_is_asked_together(
         both.equal("GET", single("c-1", COAT_2), is_lean=True)
         both.equal("POST", CHECK, is_lean=True, json=check(COAT, COAT_2, SOCKS))
         both.equal("GET", "/v1/customers/a/b/suppressions/x", is_lean=False)
+        head, near = Head([(b"host", b"127.0.0.1:8000")]), ("127.0.0.1", 5000)
+        assert both.lean.app.lean.at_once(single("c-1", COAT).encode(), None, head, near) is None  # type: ignore[attr-defined]
 
         def gone(*_: Any) -> None:
             raise pz.StoreError("gone")
@@ -428,7 +430,8 @@ def test_nothing_unusual_is_answered_at_once(both: Both) -> None:
     path = single("c-1", COAT).encode()
     assert at_once(path, None, plain, client) is not None
     assert at_once(path, None, page, client) is None
-    assert at_once(b"/v1/customers/c-1/suppressions", None, plain, client) is None
+    for odd_path in (b"/v1/customers/c-1/suppressions", b"/v1/customers/%zz/suppressions/x"):
+        assert at_once(odd_path, None, plain, client) is None
     typed = Head([host, (b"content-type", b"application/json")])
     packed = Head([host, (b"content-type", b"application/json"), (b"content-encoding", b"gzip")])
     body, limit = json.dumps(check(COAT)).encode(), both.lean.shop.settings.max_body_bytes

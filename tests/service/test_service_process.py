@@ -22,7 +22,7 @@ from service_shop import COAT, NOW, order_body
 
 import personalize as pz
 from service import Settings, workers
-from service.__main__ import _announce_when_up, main
+from service.__main__ import _announce_when_up, main, settings_of
 from service.app import from_environment
 
 ROOT = Path(__file__).parents[2]
@@ -251,6 +251,18 @@ def test_ipv6_loopback(
     assert main([*arguments, "--host", "::1"]) == 0
     thread.join(timeout=10)
     assert re.fullmatch(r"http://\[::1\]:\d+", urls[0])
+
+
+def test_settings_that_are_almost_one_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A variable that would be ignored in silence is one line, and no more."""
+    monkeypatch.setenv("PERSONALIZE_STORE_FAILUR", "fail_closed")
+    monkeypatch.setenv("PERSONALIZE_TEST_POSTGRES", "")
+    settings_of([])
+    assert capsys.readouterr().err == (
+        "warning: PERSONALIZE_STORE_FAILUR is no setting of the service; --help lists them\n"
+    )
 
 
 def test_factory_reads_the_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,7 @@ def test_the_same_comes_again(data: bytes) -> None:
         assert asked is not None
         assert asked.path == Parsed(again).path
         assert asked.body == (b"{}" if data.startswith(b"POST") else None)
+    assert known(POST).again(POST.replace(b"Host: h", b"Host: i")) is None
     longer = POST.replace(b"2", b"12") + b" " * 10
     assert known(POST).again(longer) == (b"/a", b"{}" + b" " * 10)
 
