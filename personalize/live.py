@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from personalize.catalog import Product
 from personalize.errors import ArtifactError, PersonalizeError, UnknownProductError
 from personalize.purchases import OrderLine, PurchaseState
-from personalize.suppression import unowned
+from personalize.suppression import MANY, unowned
 from personalize.times import MISSING, Moment, to_micros
-from personalize.view import MANY, View
+from personalize.view import View
 
 if TYPE_CHECKING:
     from personalize.engine import Engine

@@ -35,14 +35,16 @@ from personalize.ranking import (
     Tier,
     rank,
 )
-from personalize.recent import Recent
 from personalize.suppression import (
+    MANY,
     CustomerScopes,
     Decision,
     Judgement,
+    Recent,
     Rules,
     Scope,
     Suppression,
+    touched,
     unowned,
 )
 
@@ -56,8 +58,6 @@ _BORROWED_SHARE: Final = 0.3
 """Places kept for what goes with the alikes of anchors without complements of their own."""
 _TYPES_BACKED_OFF: Final = 20
 _MEMBERS_BACKED_OFF: Final = 50
-MANY: Final = 10
-"""From so many products on the kin of all that is owned are looked up, not those of each."""
 
 Ints = NDArray[np.int64]
 _NOTHING: Final[Ints] = np.array([], dtype=np.int64)
@@ -74,35 +74,6 @@ class Question(NamedTuple):
     history: Ints
     due: Sequence[tuple[int, float]]
     barred: Barred
-
-
-class Kin(NamedTuple):
-    """What some products may have a say about, were they owned.
-
-    Parameters
-    ----------
-    space : ProductSpace
-    near : set of str
-        They themselves, and their variants.
-    kinds : frozenset of int
-        Their one-per-need types.
-    """
-
-    space: ProductSpace
-    near: set[str]
-    kinds: frozenset[int]
-
-    def among(self, product_ids: Sequence[str]) -> list[str]:
-        """Return those of some products, in their order."""
-        near, kinds = self.near, self.kinds
-        if not kinds:
-            return [each for each in product_ids if each in near]
-        num_of, type_of = self.space.nums.get, self.space.type
-        return [
-            each
-            for each in product_ids
-            if each in near or ((num := num_of(each)) is not None and type_of[num] in kinds)
-        ]
 
 
 def check_moment(moment: str) -> None:
@@ -174,7 +145,7 @@ class View:
     @cached_property
     def recent(self) -> Recent:
         """The customers asked about last by the thread that remembers them."""
-        return Recent(self)
+        return Recent(self.rules)
 
     @cached_property
     def rules(self) -> Rules:
@@ -263,51 +234,16 @@ class View:
         self, state: PurchaseState, product_ids: Sequence[str], as_of: int
     ) -> list[Decision]:
         """Return the decision about each product for one customer, in the order given."""
-        scopes = self.scopes(state)
-        if len(product_ids) < MANY:
-            return [scopes.decide(product_id, as_of) for product_id in product_ids]
-        touched = self.kin(state.occasions.keys() | state.returned.keys()).among(product_ids)
-        told = {each: scopes.decide(each, as_of) for each in touched}
+        scopes = CustomerScopes(self.rules, state)
+        asked = product_ids
+        if len(product_ids) >= MANY:  # most are nothing like what is owned
+            asked = touched(self.rules, product_ids, state.occasions.keys() | state.returned.keys())
+        told = {each: scopes.decide(each, as_of) for each in asked}
         return [told.get(each) or unowned(state.customer_id, each) for each in product_ids]
 
-    def scopes(self, state: PurchaseState) -> CustomerScopes:
-        """Return what one customer owns of each product, group and type."""
-        return CustomerScopes(self.rules, state)
-
     def touched(self, product_ids: Sequence[str], owned: Collection[str]) -> list[str]:
-        """Return those of some products about which something among `owned` may have a say.
-
-        Any other is neither among them, nor a variant of one of them, nor of their one-per-need
-        type: whatever the purchases were, it may be shown.
-        """
-        if len(product_ids) >= MANY:
-            return self.kin(owned).among(product_ids)
-        owned = set(owned)
-        return [each for each in product_ids if self._is_touched(each, owned)]
-
-    def kin(self, owned: Collection[str]) -> Kin:
-        """Return what something among `owned` may have a say about."""
-        space, enough = self.rules.space, self.rules.enough
-        variants_of, variants, near = space.variants_of, space.variants.get, set(owned)
-        for product_id in owned:
-            known = variants(product_id)
-            near.update(variants_of(product_id) if known is None else known)
-        if not enough:
-            return Kin(space, near, enough)
-        nums = map(space.nums.get, owned)
-        return Kin(space, near, enough.intersection([space.type[n] for n in nums if n is not None]))
-
-    def _is_touched(self, product_id: str, owned: set[str]) -> bool:
-        if product_id in owned:
-            return True
-        space = self.rules.space
-        num = space.nums.get(product_id)
-        if num is None:
-            return False
-        kind = space.type[num]
-        return not owned.isdisjoint(space.in_group(space.group[num])) or (
-            kind in self.rules.enough and not space.in_type(kind).isdisjoint(owned)
-        )
+        """Return those of some products about which something among `owned` may have a say."""
+        return touched(self.rules, product_ids, owned)
 
     def suppressions(self, state: PurchaseState, as_of: int) -> list[Suppression]:
         """Return one customer's suppression list, by scope and target."""

@@ -13,11 +13,9 @@ from random_shop import CUSTOMERS, MOMENTS, PRODUCTS, catalogs, order_logs, poli
 import personalize as pz
 from personalize.packing import NOTHING, pack
 from personalize.purchases import PurchaseState
-from personalize.recent import Recent
 from personalize.repurchase import log_days, once_features, once_terms, pair_features
-from personalize.suppression import due_at, once
+from personalize.suppression import MANY, Recent, due_at, once
 from personalize.times import DAY, FOREVER, MISSING
-from personalize.view import MANY
 
 ASKED = [*PRODUCTS, *(f"other-{n}" for n in range(MANY))]
 

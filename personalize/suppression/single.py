@@ -101,7 +101,7 @@ class CustomerScopes:
     def members(self) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
         """Return the owned products of each group, and of each one-per-need type.
 
-        Looks at all that is owned, once: for a list, or for a question about many products.
+        Looks at all that is owned, once, for a list.
         """
         if self._members is None:
             space, enough = self.rules.space, self.rules.enough

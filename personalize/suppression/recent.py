@@ -7,56 +7,56 @@ within seconds. Their row is read every time; while it is the same, what was mad
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from personalize.packing import PackedState
-    from personalize.suppression import CustomerScopes
-    from personalize.view import Kin, View
+from personalize.packing import PackedState
+from personalize.suppression.kin import Kin
+from personalize.suppression.single import CustomerScopes
+from personalize.suppression.terms import Rules
 
 MOST: Final = 1_000
 """Customers; each takes some 10 KB."""
 
 
 class RecentCustomer:
-    """What is worked out of one customer under one view, as far as it was asked for.
+    """What is worked out of one customer under some rules, as far as it was asked for.
 
     Parameters
     ----------
-    view : View
+    rules : Rules
     customer_id : str
     packed : PackedState
         What they own.
     """
 
-    def __init__(self, view: View, customer_id: str, packed: PackedState) -> None:
+    def __init__(self, rules: Rules, customer_id: str, packed: PackedState) -> None:
         self.packed = packed
-        self._view = view
+        self._rules = rules
         self._customer_id = customer_id
 
     @cached_property
     def kin(self) -> Kin:
         """What their purchases may have a say about."""
-        return self._view.kin(self.packed.products)
+        return Kin.of(self._rules, self.packed.products)
 
     @cached_property
     def scopes(self) -> CustomerScopes:
         """What they own of each product, group and type."""
-        return self._view.scopes(self.packed.unpacked(self._customer_id))
+        return CustomerScopes(self._rules, self.packed.unpacked(self._customer_id))
 
 
 class Recent:
-    """The customers that were asked about last, under one view. For one thread alone.
+    """The customers that were asked about last, under some rules. For one thread alone.
 
     Parameters
     ----------
-    view : View
+    rules : Rules
     most : int
         So many are remembered.
     """
 
-    def __init__(self, view: View, most: int = MOST) -> None:
-        self._view = view
+    def __init__(self, rules: Rules, most: int = MOST) -> None:
+        self._rules = rules
         self._most = most
         self._known: dict[str, RecentCustomer | None] = {}  # None: asked about once
 
@@ -75,6 +75,6 @@ class Recent:
             return None
         known = self._known.pop(customer_id)
         if known is None or known.packed != packed:
-            known = RecentCustomer(self._view, customer_id, packed)
+            known = RecentCustomer(self._rules, customer_id, packed)
         self._known[customer_id] = known
         return known
