@@ -25,7 +25,7 @@ from personalize.orders import Orders
 from personalize.purchases import Purchases
 from personalize.ranking import OFTEN_NEXT, PICK_REASONS, Barred, Pick
 from personalize.repurchase import BASES, RULE
-from personalize.sorting import row_starts, stable_order
+from personalize.sorting import order_within, row_starts, stable_order
 from personalize.suppression import REASONS, SCOPES, Decisions, ManyCustomers, numbers_in
 from personalize.times import DAY, MISSING
 from personalize.view import Question, View
@@ -124,8 +124,11 @@ class Batch:
         names, ranks = _ranked(space.ids, space.groups, space.types)
         shift = np.array([0, len(space.ids), len(space.ids) + len(space.groups)])
         target = rows.target + shift[rows.level]
-        order = stable_order(ranks[target], len(names))
-        order = stable_order(rows.place * 3 + rows.level, 3 * len(codes), order)
+        # Customer by customer: what is compared lies side by side, however many there are.
+        order = stable_order(rows.place, len(codes))
+        keys = rows.level * np.int64(len(names)) + ranks[target]
+        starts = row_starts(np.bincount(rows.place, minlength=len(codes)))
+        order = order[order_within(starts, keys[order])]
         rows = _Rows(*(column[order] for column in columns))
         return pd.DataFrame(
             {
