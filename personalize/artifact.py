@@ -442,6 +442,10 @@ class ModelsDirectory:
             if not entry.name.startswith(".") and (entry / MANIFEST).is_file()
         )
 
+    def newest(self, version: str) -> str:
+        """Return the newest refresh of a version, or itself: what a service answers with."""
+        return next(iter(self.refreshes(version)[-1:]), version)
+
     def refresh_path(self, version: str, name: str) -> Path:
         """Return the folder of one refresh of a version; beside the versions and not among them."""
         return self.folder / _REFRESHED / version / name

@@ -22,7 +22,12 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from personalize.catalog import Product
-from personalize.errors import ArtifactError, PersonalizeError, UnknownProductError
+from personalize.errors import (
+    ArtifactError,
+    InvalidConfigError,
+    PersonalizeError,
+    UnknownProductError,
+)
 from personalize.purchases import OrderLine, PurchaseState
 from personalize.suppression import MANY, unowned
 from personalize.times import MISSING, Moment, to_micros
@@ -258,9 +263,9 @@ class Personalizer:
         StoreError
             If the store cannot be reached.
         InvalidConfigError
-            If `as_of` is no moment.
+            If `product_ids` is one text, or `as_of` no moment.
         """
-        touched = self.touched(customer_id, product_ids, as_of)
+        touched = self.touched(customer_id, _listed(product_ids), as_of)
         told = {decision.product_id: decision for decision in touched}
         rows = (told.get(each) or unowned(customer_id, each) for each in product_ids)
         return Answer(rows, touched.in_force)
@@ -281,9 +286,10 @@ class Personalizer:
         """
         in_force = self.in_force
         before, moment = self._times(as_of)
+        view = in_force.view
         if before is None:
             packed = self.store.purchase_state(customer_id)
-            view, known = in_force.view, None
+            known = None
             if remember and len(product_ids) >= MANY and moment >= packed.holds_from:
                 known = view.recent.of(customer_id, packed)
             if known is None:
@@ -293,7 +299,8 @@ class Personalizer:
                 rows = [known.scopes.decide(each, moment) for each in touched]
         else:
             state = self._state(customer_id, before, moment)
-            rows = in_force.view.decide(state, product_ids, moment)
+            owned = [*state.occasions, *state.returned]
+            rows = view.decide(state, view.touched(product_ids, owned), moment)
         return Answer(rows, in_force)
 
     def check(
@@ -501,6 +508,14 @@ class Personalizer:
         if customer_id is not None and order.customer_id != customer_id:
             raise UnknownOrderError(order_id)
         return order
+
+
+def _listed(product_ids: Sequence[str]) -> Sequence[str]:
+    if isinstance(product_ids, str):
+        raise InvalidConfigError(
+            f"product_ids: {product_ids!r} is one text; give a list of ids", field="product_ids"
+        )
+    return product_ids
 
 
 def _warmed(view: View) -> View:

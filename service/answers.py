@@ -73,9 +73,13 @@ def check_one(customer_id: str, product_id: str, touched: pz.Answer[pz.Decision]
 
 def check(customer_id: str, product_ids: Sequence[str], touched: pz.Answer[pz.Decision]) -> bytes:
     """Return what `many` does of one customer's decisions, those that are left out included."""
-    # All ids are written at once and taken apart: within a JSON text no quotation mark comes
-    # without a backslash before it.
-    ids = to_json(product_ids)[2:-2].split(b'","')
+    # All ids are written at once and taken apart: where there is no backslash, no quotation mark is
+    # part of an id.
+    joined = to_json(product_ids)
+    if b"\\" in joined:
+        ids = [to_json(product_id)[1:-1] for product_id in product_ids]
+    else:
+        ids = joined[2:-2].split(b'","')
     begin = b'{"customer_id":%b,"product_id":"' % to_json(customer_id)
     end = b'"' + _FREE_JSON
     between = end + b"," + begin

@@ -113,7 +113,11 @@ class Lean:
             asked = _many(body)
         if asked is None or not self._passes(head, client):
             return None
-        content = self._told(asked, self._touched(asked, head), started, head)
+        try:
+            content = self._told(asked, self._touched(asked), started, head)
+        except Exception as error:  # noqa: BLE001 - no error may leave without a problem
+            log_failure(head.request_id, error)
+            return None
         return None if content is None else _ANSWER % (
             len(content), head.request_id.encode(), content,
         )  # fmt: skip
@@ -135,7 +139,11 @@ class Lean:
             asked = _one(path)
         if asked is None:
             return False
-        content = self._told(asked, await self._decided(asked, head), started, head)
+        try:
+            content = self._told(asked, await self._decided(asked), started, head)
+        except Exception as error:  # noqa: BLE001 - no error may leave without a problem
+            log_failure(head.request_id, error)
+            return False
         if content is None:
             return False
         headers = answers.json_headers(content) + head.marks()
@@ -147,10 +155,10 @@ class Lean:
         """Return whether a caller is known, and no page of another origin."""
         return head.origin is None and self._shop.gate.remembers(head, client, "decide")
 
-    async def _decided(self, asked: _Asked, head: Head) -> pz.Answer[pz.Decision] | None:
+    async def _decided(self, asked: _Asked) -> pz.Answer[pz.Decision] | None:
         """Return decisions, or None where the documented route has to say what is wrong."""
         if self._together is None:
-            return self._touched(asked, head)
+            return self._touched(asked)
         try:
             return await self._together.decide(
                 [(asked.customer_id, product_id) for product_id in asked.product_ids]
@@ -158,14 +166,11 @@ class Lean:
         except (pz.StoreError, pz.ArtifactError):
             return None
 
-    def _touched(self, asked: _Asked, head: Head) -> pz.Answer[pz.Decision] | None:
+    def _touched(self, asked: _Asked) -> pz.Answer[pz.Decision] | None:
         """Return the same without those of products that may be shown as a matter of course."""
         try:
             return self._shop.live.touched(asked.customer_id, asked.product_ids, remember=True)
         except (pz.StoreError, pz.ArtifactError):
-            return None
-        except Exception as error:  # noqa: BLE001 - no error may leave without a problem
-            log_failure(head.request_id, error)
             return None
 
     def _told(

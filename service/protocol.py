@@ -281,19 +281,19 @@ class GuardedProtocol(HttpToolsProtocol):
         get their turn.
         """
         parser = self.parser
+        is_get, framing = parser.get_method() == b"GET", [name for name, _ in self._framing]
         if (
             self.expect_100_continue
             or not parser.should_keep_alive()
             or parser.should_upgrade()
-            or [name for name, _ in self._framing] not in ([], [b"content-length"])
+            or framing != ([] if is_get else [b"content-length"])
         ):
             return False
         self._plain = Head(self.headers)
         if (
             self._n_at_once >= MAX_PIPELINED
-            or parser.get_method() != b"GET"
+            or not is_get
             or b"?" in self.url
-            or self._framing
             or not self._is_free()
             or not self._wrote_at_once(self.url, None, self._plain)
         ):

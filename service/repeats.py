@@ -52,16 +52,18 @@ class Known(NamedTuple):
         data : bytes
             One request and nothing else.
         head : Head
-            As it was parsed: one host; of a body no more than its length; to be kept alive.
+            As it was parsed: one host; to be kept alive; of a GET nothing about a body, of a POST
+            no more than its length.
         """
         line = _GET.match(data) or _POST.match(data)
         end = data.find(_END)
         if line is None or end < 0 or end > MAX_BYTES:
             return None
         fields = data[line.end() : end + len(_END)]
-        if data.startswith(b"GET "):
-            return cls(head, fields, b"") if end + len(_END) == len(data) else None
         found = _LENGTH.search(b"\r\n" + fields)
+        if data.startswith(b"GET "):
+            is_whole = found is None and end + len(_END) == len(data)
+            return cls(head, fields, b"") if is_whole else None
         if found is None or int(found[1]) != len(data) - end - len(_END):
             return None
         # Found two bytes further on than they lie.

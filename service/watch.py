@@ -96,7 +96,7 @@ class ModelWatch:
 
     def _look(self) -> None:
         version = self._directory.current()
-        newest = version and self._newest(version)
+        newest = version and self._directory.newest(version)
         if version is None or newest == self._loaded:
             self._refused = None
             return
@@ -127,13 +127,9 @@ class ModelWatch:
             hold.close()
             raise
 
-    def _newest(self, version: str) -> str:
-        """Return the newest refresh of a version, or itself."""
-        return next(iter(self._directory.refreshes(version)[-1:]), version)
-
     def _refreshed(self, base: pz.Engine, version: str) -> tuple[str, pz.Engine]:
         """Return a version with its newest refresh, or as it is if none can be loaded."""
-        name = self._newest(version)
+        name = self._directory.newest(version)
         if name == version:
             return version, base
         try:
@@ -154,7 +150,7 @@ class ModelWatch:
         if hold is not None:
             self._release()
             self._hold = hold
-        if name == self._newest(version):
+        if name == self._directory.newest(version):
             self._refused = None
         log.info("model %s is served", name)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
 import signal
 import socket
 import sys
+import threading
 from typing import Final
 
 import uvicorn
@@ -25,6 +28,7 @@ ATTEMPTS: Final = 3
 
 def application() -> FastAPI:
     """Return the application of a worker; an error that ends it is one line."""
+    threading.Thread(target=_end_with_supervisor, daemon=True).start()
     try:
         app = from_environment()
     except pz.PersonalizeError as error:
@@ -32,6 +36,15 @@ def application() -> FastAPI:
         raise SystemExit(1) from error
     settle()
     return app
+
+
+def _end_with_supervisor() -> None:
+    """Stop in good order once nobody watches over this worker any more."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        supervisor.join()
+        log.error("the supervisor is gone; this worker stops")
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Workers(Multiprocess):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import personalize as pz
 from personalize.live import REBUILD_ABOVE
+from personalize.suppression import MANY
 
 DAY = 86_400_000_000
 NOW = pz.to_micros("2026-11-22T12:00:00Z")
@@ -192,6 +193,44 @@ def test_return_dated_beyond_everything_has_not_happened(
     assert live.decide("c-1", [TIE])[0].reason == "purchased"
     put(store, "o-2", "c-1", SOCKS, at=NOW + DAY)
     assert live.decide("c-1", [TIE])[0].reason == "returned"
+
+
+def test_remembered_customers_are_up_to_date(store: pz.Store, live: pz.Personalizer) -> None:
+    """Orders, returns and the catalogue count for those who are remembered as for everybody."""
+    products = [COAT, COAT_2, TROUSERS, TIE, SOCKS, *(f"other-{n}" for n in range(MANY))]
+
+    def agree() -> list[str]:
+        for _ in range(3):
+            told = live.touched("c-1", products, remember=True)
+            assert told == [
+                row for row in live.decide("c-1", products)
+                if row.product_id in {each.product_id for each in told}
+            ]  # fmt: skip
+        return [row.product_id for row in told if row.suppress]
+
+    assert agree() == []
+    put(store, "o-1", "c-1", COAT)
+    assert agree() == [COAT, COAT_2]
+    put(store, "o-2", "c-1", SOCKS, returned_at=NOW + DAY)  # a return that has not happened
+    assert agree() == [COAT, COAT_2, SOCKS]
+    store.put_products([pz.Product("other-3", "coat", product_type="Coats")])
+    live.refresh()
+    assert agree() == [COAT, COAT_2, SOCKS, "other-3"]
+    store.delete_order("o-1", NOW + 1)
+    assert agree() == [SOCKS]
+
+
+def test_one_text_is_no_list_of_products(live: pz.Personalizer) -> None:
+    """Letters are no products."""
+    with pytest.raises(pz.InvalidConfigError, match="is one text; give a list of ids"):
+        live.decide("c-1", COAT)
+
+
+def test_touched_in_the_past(store: pz.Store, live: pz.Personalizer) -> None:
+    """Of a moment of the past too, only what purchases may have a say about is told."""
+    put(store, "o-1", "c-1", COAT)
+    assert [row.product_id for row in live.touched("c-1", [COAT_2, TIE], NOW)] == [COAT_2]
+    assert live.touched("c-1", [COAT_2, TIE], NOW - 2 * DAY) == []
 
 
 def test_clock_may_speak_in_datetimes(store: pz.Store, engine: pz.Engine) -> None:

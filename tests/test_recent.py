@@ -47,6 +47,19 @@ def test_asked_again_it_is_the_same(
             assert expected == [view.decide(state, [each], at + later)[0] for each in ASKED]
 
 
+@settings(max_examples=15, deadline=None)
+@given(order_logs(min_orders=8), catalogs(), policies, st.sets(st.sampled_from(PRODUCTS)))
+def test_few_are_touched_like_many(
+    log: Any, catalog: pz.Catalog | None, policy: pz.Policy, owned: set[str]
+) -> None:
+    """Whether one product is asked about or many, the same purchases may have a say."""
+    view = view_of(pz.Orders.from_frame(log), catalog, policy)
+    asked = [*ASKED, "p8"]
+    assert view.touched(asked, owned) == [
+        each for each in asked if view.touched([each], owned) == [each]
+    ]
+
+
 def test_what_changed_is_worked_out_anew() -> None:
     """A customer whose row is another one is not taken for what they were."""
     line = pz.OrderLine("p", 5, 1, 0, MISSING, False, "o")
@@ -58,6 +71,15 @@ def test_what_changed_is_worked_out_anew() -> None:
     changed = recent.of("c", packed)
     assert changed is not known
     assert changed is recent.of("c", packed)
+
+
+def test_heavy_buyers_are_not_remembered() -> None:
+    """What would take much memory is worked out every time."""
+    lines = [pz.OrderLine(f"p{n}", 5, 1, 0, MISSING, False, "o") for n in range(2_000)]
+    packed = pack(PurchaseState.from_lines("c", lines), MISSING)
+    recent = Recent(None)  # type: ignore[arg-type] # nothing is worked out
+    assert [recent.of("c", packed) for _ in range(3)] == [None] * 3
+    assert len(recent) == 0
 
 
 def test_those_not_asked_about_for_longest_are_forgotten() -> None:

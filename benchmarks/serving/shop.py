@@ -23,7 +23,6 @@ import personalize as pz
 from benchmarks import shops
 from benchmarks.serving.postgres import connect
 from personalize.store.layout import order_lines, orders
-from personalize.store.purchase_states import rebuild
 
 VERSION: Final = 2
 CUSTOMERS_AT_ONCE: Final = 20_000
@@ -170,7 +169,7 @@ def _fill_sqlite(file: Path, size: Size) -> None:
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")
     with pz.Store.open(f"sqlite:///{file}") as store:
-        store._database.load(rebuild)
+        store.repair()
 
 
 def make_postgresql(size: Size, url: str) -> str:
@@ -202,7 +201,7 @@ def make_postgresql(size: Size, url: str) -> str:
                 _copy(connection, name, table)
         connection.commit()
         with pz.Store.open(url) as store:
-            store._database.load(rebuild)
+            store.repair()
         connection.execute(f"COMMENT ON TABLE order_lines IS '{size.name}'")
         connection.commit()
         connection.autocommit = True

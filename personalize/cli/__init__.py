@@ -4,7 +4,7 @@
 
     training.py retraining.py refreshing.py
     asking.py evaluation.py
-    models.py keys.py                           the commands
+    models.py keys.py stores.py                 the commands
     options.py reading.py policies.py           what they share: options, files
     console.py wording.py present.py            the terminal, its words, the clock
 
@@ -22,7 +22,16 @@ from typing import Annotated
 
 import typer
 
-from personalize.cli import asking, evaluation, keys, models, refreshing, retraining, training
+from personalize.cli import (
+    asking,
+    evaluation,
+    keys,
+    models,
+    refreshing,
+    retraining,
+    stores,
+    training,
+)
 from personalize.cli.console import fail, say, tell, warnings_told
 from personalize.cli.options import spread
 from personalize.cli.wording import asked_wrongly, error_lines
@@ -45,6 +54,7 @@ app.command("suppress")(asking.suppress)
 app.add_typer(models.app, name="models")
 app.command("import")(training.import_)
 app.add_typer(keys.app, name="keys")
+app.add_typer(stores.app, name="store")
 
 
 def _tell_version(wanted: bool) -> None:

@@ -206,7 +206,11 @@ def _answer(reading: Reading, store: str | None, question: Question) -> None:
         )
     _check_out(question.out)
     wanted = customer_ids(question.customers)
-    engine = Engine.load(ModelsDirectory(question.models).path(question.version))
+    directory = ModelsDirectory(question.models)
+    version = question.version or directory.current()
+    if version is not None and question.version is None:  # what the service answers with
+        version = directory.newest(version)
+    engine = Engine.load(directory.path(version))
     n_rows = 0
 
     def counted(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from personalize.errors import StoreError
 from personalize.store.driver import CLOSED, Access, Driver, Row, Rows, RowsOfEach
 from personalize.store.layout import HEAD
-from personalize.store.upgrade import ForeignSchemaError, revision, upgrade
+from personalize.store.upgrade import VERSION, ForeignSchemaError, revision, upgrade
 
 _ATTEMPTS: Final = 5
 P = ParamSpec("P")
@@ -29,6 +29,7 @@ class Database:
         self.url = driver.url
         self._driver = driver
         self._is_closed = False
+        self._is_prepared = False
         self._errors: tuple[type[Exception], ...] = (
             *driver.errors,
             sa.exc.SQLAlchemyError,
@@ -42,6 +43,8 @@ class Database:
             raise self._failed(CLOSED)
         try:
             with self._driver.transaction(access) as connection:
+                if access.is_write and self._is_prepared:
+                    self._check_revision(connection)
                 yield connection
         except self._errors as error:
             raise self._told(error) from error
@@ -154,10 +157,20 @@ class Database:
             if seen != HEAD:
                 self.load(upgrade)
             self._driver.settle()
+            self._is_prepared = True
         except ForeignSchemaError as error:
             raise self._failed(str(error)) from error
         except self._errors as error:
             raise self._told(error) from error
+
+    def _check_revision(self, connection: sa.Connection) -> None:
+        """Refuse to write what a newer version would read otherwise: it came while we ran."""
+        found = connection.scalar(VERSION)
+        if found != HEAD:
+            raise self._failed(
+                f"another version of personalize has brought its tables to revision {found!r}, and "
+                f"this one writes {HEAD!r}; nothing was stored; restart with that version"
+            )
 
     def _told(self, error: Exception) -> StoreError:
         if isinstance(error, UnicodeEncodeError):

@@ -85,6 +85,10 @@ class Driver(Protocol):
         """Keep other writers from the states of these customers, sorted, there or not."""
         ...
 
+    def keep_writers_off(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Wait for those who write to a table, and keep others from it; it may be read."""
+        ...
+
     def takes_writes(self, connection: sa.Connection) -> bool:
         """Return whether writes are taken at all: a replica answers, and takes none."""
         ...

@@ -293,13 +293,20 @@ class Postgres:
     def claim_customers(self, connection: sa.Connection, customer_ids: Sequence[str]) -> None:
         """Make sure that every customer has a row, and lock it.
 
-        A row that is deleted while we wait for it is made anew.
+        Rows are made before any is locked, both in sorted order, so that nobody waits in a circle.
+        Where one is deleted while we wait for it, all are let go of before it is made anew.
         """
         wanted = list(customer_ids)
-        n_locked = 0
-        while n_locked < len(wanted):
-            connection.exec_driver_sql(_CLAIM_CUSTOMERS, (wanted,))
-            n_locked = len(connection.exec_driver_sql(_LOCK_CUSTOMERS, (wanted,)).all())
+        while wanted:
+            with connection.begin_nested() as attempt:
+                connection.exec_driver_sql(_CLAIM_CUSTOMERS, (wanted,))
+                if len(connection.exec_driver_sql(_LOCK_CUSTOMERS, (wanted,)).all()) == len(wanted):
+                    return
+                attempt.rollback()
+
+    def keep_writers_off(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Wait for those who write to a table, and keep others from it; it may be read."""
+        connection.exec_driver_sql(f"LOCK TABLE {table.name} IN EXCLUSIVE MODE")
 
     def takes_writes(self, connection: sa.Connection) -> bool:
         """Return whether the server is neither a replica nor set to read only."""

@@ -11,16 +11,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from personalize.packing import NOTHING, PackedState, pack
 from personalize.purchases import OrderLine, PurchaseState
-from personalize.store.database import Database
 from personalize.store.driver import Among, driver_of
 from personalize.store.layout import GUEST, order_lines, purchase_states
 from personalize.times import MISSING
+
+if TYPE_CHECKING:
+    from personalize.store.database import Database
 
 _lines = order_lines.c
 LINES: Final = sa.select(
@@ -106,7 +108,8 @@ def refresh(connection: sa.Connection, customer_ids: Collection[str]) -> None:
 
 
 def rebuild(connection: sa.Connection) -> None:
-    """Pack anew what everybody owns, in bounded memory."""
+    """Pack anew what everybody owns, in bounded memory; writers wait."""
+    driver_of(connection).keep_writers_off(connection, purchase_states)
     connection.execute(sa.delete(purchase_states))
     made = _made(connection.execute(_ALL_LINES, execution_options=_STEPS))
     while some := list(islice(made, _AT_ONCE)):

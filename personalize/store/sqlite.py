@@ -135,6 +135,9 @@ class SQLite:
     def claim_orders(self, connection: sa.Connection, order_ids: Collection[str]) -> None:
         """Do nothing: whoever writes is alone."""
 
+    def keep_writers_off(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Do nothing: whoever writes is alone."""
+
     def claim_customers(self, connection: sa.Connection, customer_ids: Sequence[str]) -> None:
         """Do nothing: whoever writes is alone."""
 

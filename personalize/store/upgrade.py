@@ -13,12 +13,14 @@ import sqlalchemy as sa
 
 from personalize.store.driver import driver_of
 from personalize.store.layout import HEAD
+from personalize.store.purchase_states import rebuild
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-_VERSION_TABLE: Final = sa.table("alembic_version", sa.column("version_num"))
+_TABLE: Final = "alembic_version"
+VERSION: Final = sa.select(sa.table(_TABLE, sa.column("version_num")).c.version_num)
 
 
 class ForeignSchemaError(Exception):
@@ -34,8 +36,8 @@ def revision(connection: sa.Connection) -> str | None:
         If it has tables, but none that tells our revision.
     """
     names = sa.inspect(connection).get_table_names()
-    if "alembic_version" in names:
-        found: str | None = connection.scalar(sa.select(_VERSION_TABLE.c.version_num))
+    if _TABLE in names:
+        found: str | None = connection.scalar(VERSION)
         return found
     if names:
         raise ForeignSchemaError(
@@ -69,9 +71,13 @@ def upgrade(connection: sa.Connection) -> None:
         )
     context = MigrationContext.configure(connection)
     with Operations.context(context):
-        for script in reversed(list(scripts.iterate_revisions(HEAD, seen or "base"))):
+        steps = list(reversed(list(scripts.iterate_revisions(HEAD, seen or "base"))))
+        for script in steps:
             script.module.upgrade()
             context.stamp(scripts, script.revision)
+    # What is derived is made by today's code, so in the tables as they are in the end.
+    if any(getattr(script.module, "derives", False) for script in steps):
+        rebuild(connection)
 
 
 def scripts_of_store() -> ScriptDirectory:

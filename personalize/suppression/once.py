@@ -16,7 +16,7 @@ from personalize.times import FOREVER, MISSING
 if TYPE_CHECKING:
     from personalize.suppression.terms import Rules
 
-MAX_REMEMBERED: Final = 200_000
+MAX_REMEMBERED: Final = 65_536
 """Of each level; then it begins anew."""
 
 

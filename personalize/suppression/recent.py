@@ -15,7 +15,9 @@ from personalize.suppression.single import CustomerScopes
 from personalize.suppression.terms import Rules
 
 MOST: Final = 1_000
-"""Customers; each takes some 10 KB."""
+"""Customers; each takes some 10 KB, and 100 KB at most."""
+MAX_BYTES: Final = 8_192
+"""Of a customer's packed purchases, some 200 of them; who has more is worked out every time."""
 
 
 class RecentCustomer:
@@ -68,6 +70,8 @@ class Recent:
 
         None the first time: most never come again, and nothing is kept of them but their name.
         """
+        if len(packed.numbers) > MAX_BYTES:
+            return None
         if customer_id not in self._known:
             if len(self._known) >= self._most:
                 del self._known[next(iter(self._known))]  # not asked about for longest

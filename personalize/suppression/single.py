@@ -261,6 +261,8 @@ class CustomerScopes:
         """Return the decision about one product."""
         target = self._targets.get(product_id)
         if target is None:
+            if len(self._targets) >= _MAX_TARGETS:  # whoever asks again asks about the same
+                self._targets.clear()
             target = self._targets[product_id] = self._target(product_id)
         nums, owned, own, of_group, of_type, back = target
         customer_id = self.state.customer_id
@@ -339,6 +341,7 @@ class CustomerScopes:
         )
 
 
+_MAX_TARGETS: Final = 250
 _NOT_NUM: Final = 4
 _NOT: Final = REASONS[_NOT_NUM]
 

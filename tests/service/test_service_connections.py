@@ -643,6 +643,21 @@ def test_what_differs_from_a_known_head_is_parsed(quick: Wire, echo: Echo) -> No
             assert statuses(rest_of(sock)) == [status]
 
 
+@pytest.mark.parametrize("more", [b"Content-Length: 30\r\n", CHUNKED])
+def test_a_head_that_announces_a_body_is_not_known_again(
+    quick: Wire, echo: Echo, more: bytes
+) -> None:
+    """A GET may have a body: whatever comes behind its head is that, and no next request."""
+    inner = post(b"/evil", b"")[:30].ljust(30)
+    body = b"1e\r\n" + inner + b"\r\n0\r\n\r\n" if more is CHUNKED else inner
+    with quick.open() as sock:
+        for _ in range(3):
+            sock.sendall(now(b"/now", more))
+            time.sleep(0.02)
+            assert statuses(exchanged(sock, body)[0]) == [200]
+    assert [bytes(each) for each in echo.bodies] == [inner] * 3
+
+
 def test_known_heads_wait_while_a_stop_is_near(quick: Wire, echo: Echo) -> None:
     """A connection that is told to end gives its last answer by the application, and says so."""
     with quick.open() as sock:

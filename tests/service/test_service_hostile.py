@@ -380,7 +380,7 @@ def test_fault_of_ours_is_a_problem_too(
 ) -> None:
     """An error nobody foresaw is a 500 without its message, and the log has its place."""
 
-    def broken(*_: Any) -> None:
+    def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("c-secret")
 
     monkeypatch.setattr(client.shop.live, "touched", broken)

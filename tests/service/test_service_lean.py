@@ -422,6 +422,30 @@ def test_database_on_the_network_is_asked_together(
         assert answer.json()["degraded"] is True
 
 
+@pytest.mark.parametrize("odd", ['",', '"', "\\", '\\",', ',"', '","', "ö\u2028", "\U0001f9e5"])
+def test_ids_that_look_like_json_are_answered_alike(both: Both, odd: str) -> None:
+    """However an id is spelt, it is one id of the answer, owned or not."""
+    both.lean.order("odd", "c-odd", odd)
+    for products in ([odd, COAT, odd], [COAT, odd], [SOCKS, SOCKS, odd + "x"] * 5, [odd] * 12):
+        answer = both.equal("POST", CHECK, is_lean=True, json=check(*products, customer_id="c-odd"))
+        assert [row["product_id"] for row in answer.json()["decisions"]] == products
+
+
+def test_an_error_while_an_answer_is_written_is_the_routes_to_tell(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no rule foresaw leaves no caller without an answer."""
+
+    def broken(*_: Any) -> bytes:
+        raise RuntimeError("c-secret")
+
+    for name in ("check", "check_one"):
+        monkeypatch.setattr(f"service.lean.answers.{name}", broken)
+    at_once, head = both.lean.app.lean.at_once, Head([(b"host", b"127.0.0.1:8000")])  # type: ignore[attr-defined]
+    assert at_once(single("c-1", COAT).encode(), None, head, ("127.0.0.1", 5000)) is None
+    assert both.lean.post(CHECK, check(COAT)).status_code == 200  # by the documented route
+
+
 def test_nothing_unusual_is_answered_at_once(both: Both) -> None:
     """A page of another origin, and what is no single check, are left to the application."""
     at_once = both.lean.app.lean.at_once  # type: ignore[attr-defined]

@@ -79,6 +79,7 @@ def test_the_same_comes_again(data: bytes) -> None:
         GET[:-2],
         GET + b"x",
         GET.replace(b"y", b"y" * MAX_BYTES),
+        GET.replace(b"X: y", b"Content-Length: 0"),
         POST[:-1],
         POST + b" ",
         POST.replace(b"Content-Length: 2", b"X-Content-Length: 2"),

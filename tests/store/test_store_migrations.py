@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
+from personalize.catalog import Catalog, Product
 from personalize.errors import StoreError
 from personalize.store import OrderSnapshot, SnapshotLine, Store, database, layout, upgrade
 from personalize.store.driver import Access
@@ -127,6 +128,41 @@ def test_what_is_owned_is_packed_by_the_upgrade(new_store: Callable[[], Store]) 
             after = connection.execute(sa.select(layout.purchase_states)).all()
         assert sorted(after) == sorted(before)
         assert store.check() == []
+
+
+def test_a_store_that_was_upgraded_meanwhile_is_not_written(new_store: Callable[[], Store]) -> None:
+    """A process that still runs the version before writes nothing that the newer one misreads."""
+    coat = OrderSnapshot("o", "c", 1, 9, lines=(SnapshotLine("coat", 1),))
+    with new_store() as store:
+        store.put_order(coat)
+        with store._database.transaction(Access.WRITE) as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        for write in (
+            lambda: store.put_order(coat._replace(order_id="o2")),
+            lambda: store.import_catalog(Catalog.from_products([Product("coat")])),
+        ):
+            with pytest.raises(StoreError, match=r"has brought its tables to revision '9999'"):
+                write()
+        assert store.purchase_state("c").products == ["coat"]
+        assert store.order("o2") is None
+        store._database._is_prepared = False  # the store is used again by other tests
+        with store._database.transaction(Access.WRITE) as connection:
+            connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{layout.HEAD}'")
+        store._database._is_prepared = True
+
+
+def test_what_another_version_wrote_is_repaired(store: Store) -> None:
+    """Lines that were written without what is packed of them are packed; all else stays."""
+    for name in ("a", "b"):
+        lines = (SnapshotLine("coat", 1), SnapshotLine("tie", 1))
+        store.put_order(OrderSnapshot(name, name, 1, 9, lines=lines))
+    with store._database.transaction(Access.WRITE) as connection:
+        connection.exec_driver_sql("DELETE FROM order_lines WHERE product_id = 'tie'")
+        connection.exec_driver_sql("DELETE FROM purchase_states WHERE customer_id = 'b'")
+    assert store.check() == ["a", "b"]
+    store.repair()
+    assert store.check() == []
+    assert store.purchase_state("a").products == store.purchase_state("b").products == ["coat"]
 
 
 def test_newer_store_is_refused(tmp_path: Path) -> None:

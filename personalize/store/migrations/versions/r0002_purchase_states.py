@@ -5,16 +5,15 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from personalize.store.purchase_states import rebuild
-
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+derives = True
 
 
 def upgrade() -> None:
-    """Make the table and fill it."""
+    """Make the table; it is filled in the end."""
     op.create_table(
         "purchase_states",
         sa.Column(
@@ -25,4 +24,3 @@ def upgrade() -> None:
         sa.Column("products", sa.Text, nullable=False),
         sa.Column("numbers", sa.LargeBinary, nullable=False),
     )
-    rebuild(op.get_bind())
