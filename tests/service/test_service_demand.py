@@ -74,6 +74,11 @@ def test_what_sells_now_is_shown(
     current = client.get("/v1/models/current").json()
     assert (current["version"], current["model_version"]) == ("v1", f"v1+{TODAY}")
     assert len(client.get("/v1/models").json()["models"]) == 2
+    asked = ["recommend", "--store", settings.store, "--models", str(settings.models)]
+    assert main([*asked, "--out", f"{settings.models}/picks.csv"]) == 0
+    assert f"by model v1+{TODAY}" in capsys.readouterr().out  # every channel says the same
+    assert main([*asked, "--version", "v1", "--out", f"{settings.models}/picks.csv"]) == 0
+    assert "by model v1\n" in capsys.readouterr().out
     assert refresh(settings) == 0  # within the same second: it is there already
     assert folder.refreshes("v1") == [f"v1+{TODAY}"]
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -103,6 +105,24 @@ def test_stop_under_load_loses_nothing(settings: Settings, workers: int) -> None
     with pz.Store.open(settings.store) as store:
         lost = [o for caller in callers for o in caller.acknowledged if store.order(o) is None]
     assert lost == []
+
+
+def test_workers_end_with_their_supervisor(settings: Settings) -> None:
+    """Where the supervisor is killed, no worker goes on that nobody watches over."""
+    command = [
+        sys.executable, "-m", "service", "--store", settings.store,
+        "--models", str(settings.models), "--port", "0", "--workers", "2",
+    ]  # fmt: skip
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as running:
+        assert running.stdout is not None
+        url = running.stdout.readline().removeprefix("listening on ").strip()
+        running.kill()
+        # Both pipes end with the last process that holds them: the workers.
+        _, errors = running.communicate(timeout=60)
+    assert errors.count("the supervisor is gone; this worker stops") == 2
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=5)
 
 
 def test_draining_service_goes_on(settings: Settings) -> None:
