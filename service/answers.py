@@ -15,14 +15,17 @@ _LAST: Final = pz.to_micros("9999-12-31T23:59:59.999999")
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 _NOTHING: Final = pz.Product("")
 _FREE_DECISION: Final = pz.unowned("", "")
-_FREE: Final = _FREE_DECISION[2:]
+_FREE_REASON: Final = _FREE_DECISION.reason
 _FREE_JSON: Final = to_json(_FREE_DECISION._asdict()).partition(b'"product_id":""')[2]
 """How a decision about a product that is not owned ends: nearly all of them do."""
+_SHOWN: Final = _FREE_JSON.replace(b"null}", b"%b}")
+"""The same of one that is owned, and due: with its chance to be bought again."""
 _REST: Final = (
     b',"suppress":%b,"reason":"%b","since":%b,"until":%b,"basis":%b,"repurchase_probability":%b}'
 )
 """How a decision goes on behind its two ids; its words are ours, and need no escapes."""
-_MANY: Final = b'{"model_version":%b,"decisions":[%b]}'
+_MANY_BEGIN: Final = b'{"model_version":%b,"decisions":['
+_MANY_END: Final = b"]}"
 
 
 def reply(
@@ -58,7 +61,8 @@ def one(decided: pz.Answer[pz.Decision]) -> bytes:
 
 def many(decided: pz.Answer[pz.Decision]) -> bytes:
     """Return the JSON text of decisions, in their order."""
-    return _MANY % (to_json(decided.model_version), b",".join(map(_decision, decided)))
+    begin, rows = _MANY_BEGIN % to_json(decided.model_version), map(_decision, decided)
+    return begin + b",".join(rows) + _MANY_END
 
 
 def check_one(customer_id: str, product_id: str, touched: pz.Answer[pz.Decision]) -> bytes:
@@ -93,7 +97,10 @@ def check(customer_id: str, product_ids: Sequence[str], touched: pz.Answer[pz.De
         place += 1
     if place < len(ids):
         rows.append(begin + between.join(ids[place:]) + end)
-    return _MANY % (to_json(touched.model_version), b",".join(rows))
+    # The whole is copied once, not three times.
+    rows[0] = _MANY_BEGIN % to_json(touched.model_version) + rows[0]
+    rows[-1] += _MANY_END
+    return b",".join(rows)
 
 
 def one_degraded(decided: pz.Answer[pz.Decision]) -> bytes:
@@ -121,9 +128,9 @@ def _decision(row: pz.Decision) -> bytes:
 
 def _rest(row: pz.Decision) -> bytes:
     """Return a decision behind its two ids."""
-    if row[2:] == _FREE:
-        return _FREE_JSON
     _, _, suppress, reason, since, until, basis, chance = row
+    if not suppress and reason == _FREE_REASON:
+        return _FREE_JSON if chance is None else _SHOWN % to_json(chance)
     return _REST % (
         b"true" if suppress else b"false",
         reason.encode(),

@@ -37,12 +37,12 @@ _BAD_ESCAPE: Final = re.compile(BAD_ESCAPE.encode())
 _ID: Final = re.compile(ID_PATTERN)
 _SIMPLE: Final = rb"([A-Za-z0-9._~-]{1,%d})" % MAX_ID_LENGTH
 _PLAIN: Final = re.compile(_PREFIX + _SIMPLE + _MIDDLE + _SIMPLE)
-_ANSWER: Final = b"".join(
+_HEAD: Final = b"".join(
     [
         *(name + b": " + value + b"\r\n" for name, value in answers.json_headers(b"")[:1]),
         b"content-length: %d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n",
         *(name + b": " + value.replace(b"%", b"%%") + b"\r\n" for name, value in FIXED),
-        b"\r\n%b",
+        b"\r\n",
     ]
 )
 """The same headers as everywhere, in the same order, on the wire."""
@@ -86,8 +86,8 @@ class Lean:
 
     def at_once(
         self, path: bytes, body: bytes | None, head: Head, client: tuple[str, int] | None
-    ) -> bytes | None:
-        """Return what answers a plain check, behind the status line; None: it has to wait.
+    ) -> tuple[bytes, bytes] | None:
+        """Return what answers a plain check: headers and body; None: it has to wait.
 
         For whoever holds the connection itself: with no task and no messages in between, a check
         costs half as much.
@@ -118,9 +118,9 @@ class Lean:
         except Exception as error:  # noqa: BLE001 - no error may leave without a problem
             log_failure(head.request_id, error)
             return None
-        return None if content is None else _ANSWER % (
-            len(content), head.request_id.encode(), content,
-        )  # fmt: skip
+        if content is None:
+            return None
+        return _HEAD % (len(content), head.request_id.encode()), content
 
     async def _answer(
         self, scope: Scope, path: bytes, receive: Receive, send: Send, taken: list[Message]
@@ -236,7 +236,7 @@ def _are_ids(given: list[object]) -> bool:
     return (
         joined.count(_SEPARATOR) == len(given) - 1
         and _CONTROLS.search(joined) is None
-        and "" not in given
+        and all(given)
         and (len(joined) <= MAX_ID_LENGTH or max(map(len, given)) <= MAX_ID_LENGTH)  # type: ignore[arg-type]
     )
 

@@ -34,8 +34,10 @@ _LINGER_SECONDS: Final = 2.0
 _STOP_SECONDS: Final = 0.5
 
 
-AtOnce = Callable[[bytes, bytes | None, Head, "tuple[str, int] | None"], bytes | None]
-"""Answers a GET of a path, or a POST where there is a body, of a client: headers, empty line, body.
+AtOnce = Callable[
+    [bytes, bytes | None, Head, "tuple[str, int] | None"], "tuple[bytes, bytes] | None"
+]
+"""Answers a GET of a path, or a POST where there is a body, of a client: headers, and a body.
 
 None: it takes longer, or is for others to answer.
 """
@@ -334,7 +336,8 @@ class GuardedProtocol(HttpToolsProtocol):
         answer = self._at_once(path, body, head, self.client)
         if answer is None:
             return False
-        self.transport.write(self._all.begun(self.server_state.default_headers) + answer)
+        begun = self._all.begun(self.server_state.default_headers)
+        self.transport.write(b"".join((begun, *answer)))
         self.server_state.total_requests += 1
         return True
 

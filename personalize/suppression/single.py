@@ -22,6 +22,7 @@ from personalize.repurchase import (
     pair_features,
     place_of,
 )
+from personalize.suppression.once import Once
 from personalize.suppression.rule import REASONS, SCOPES, basis_level, combine, due_at
 from personalize.suppression.terms import Rules
 from personalize.times import DAY, FOREVER, MISSING
@@ -195,33 +196,38 @@ class CustomerScopes:
             rules.rhythm_strength,
         )
 
-    def probability(self, level: int, num: int, owned: Owned, as_of: int) -> float | None:
-        """Return the chance of a repurchase within the horizon; None if nothing was learned."""
-        rules = self.rules
-        weights = rules.weights[level]
-        customer, pair = self.features(level, num, owned, as_of)
+    def _once(self, level: int, num: int, owned: Owned) -> Once | None:
+        """Return what is known of something that was bought once; None if it was more often."""
+        return self.once(level, num, owned.last_quantity) if owned.n_orders == 1 else None
+
+    def probability(
+        self, level: int, num: int, owned: Owned, as_of: int, once: Once | None = None
+    ) -> float | None:
+        """Return the chance of a repurchase within the horizon; None if nothing was learned.
+
+        Whoever has it at hand gives what is known of something bought once.
+        """
+        once = once or self._once(level, num, owned)
+        weights = self.rules.weights[level]
+        customer, pair = self.features(level, num, owned, as_of, once)
         of_customer = self._added.get(level)
         if of_customer is None:
             of_customer = self._added[level] = added(0.0, weights.customer, customer)
-        offset = (
-            self.once(level, num, owned.last_quantity).offset
-            if owned.n_orders == 1
-            else rules.levels[level].offset.item(num)
-        )
+        offset = self.rules.levels[level].offset.item(num) if once is None else once.offset
         chance = chance_of(added(offset + of_customer, weights.pair, pair))
         return None if math.isnan(chance) else chance
 
     def features(
-        self, level: int, num: int, owned: Owned, as_of: int
+        self, level: int, num: int, owned: Owned, as_of: int, once: Once | None = None
     ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the features of the customer, and of what they own of one thing."""
+        once = once or self._once(level, num, owned)
         customer, terms = self.customer(as_of), self.rules.levels[level]
         since = log_days(owned.last_at, as_of)
         step, share = place_of(since)
         low = terms.soon.item(num, step)
         soon = low + share * (terms.soon.item(num, step + 1) - low)
-        if owned.n_orders == 1:
-            once = self.once(level, num, owned.last_quantity)
+        if once is not None:
             return customer, once_features(since, once.gap, once.units, customer[LOYALTY], soon)
         return customer, pair_features(
             *owned,
@@ -264,14 +270,12 @@ class CustomerScopes:
             if len(self._targets) >= _MAX_TARGETS:  # whoever asks again asks about the same
                 self._targets.clear()
             target = self._targets[product_id] = self._target(product_id)
-        nums, owned, own, of_group, of_type, back = target
+        nums, owned, once, until, own, of_group, of_type, back = target
         customer_id = self.state.customer_id
-        if owned is None and own == of_group == of_type == back == _NEVER:
-            return unowned(customer_id, product_id)
-        chance = None if owned is None else self.probability(0, nums[0], owned, as_of)
-        reason, since, until = combine(as_of, *own, *of_group, *of_type, *back)
-        if reason == _NOT_NUM:
+        chance = None if owned is None else self.probability(0, nums[0], owned, as_of, once)
+        if as_of >= until:  # nothing keeps it away any more, as `combine` would say
             return _decision((customer_id, product_id, False, _NOT, None, None, None, chance))
+        reason, since, until = combine(as_of, *own, *of_group, *of_type, *back)
         level = basis_level(as_of, own[1], of_group[1], of_type[1])
         basis = RULE if level == 3 else self.rules.levels[level].basis.item(nums[level])
         end = None if until == FOREVER else until
@@ -283,15 +287,16 @@ class CustomerScopes:
         num = space.nums.get(product_id, -1)
         nums = (num, space.group[num], space.type[num]) if num >= 0 else (-1, -1, -1)
         mine = self.product(product_id)
+        owned = None if mine is None else mine.owned
         group = self.group(nums[1]) if nums[1] >= 0 else None
         kind = self.type(nums[2]) if nums[2] >= 0 else None
+        times = (_times(mine), _times(group), _times(kind), self.returned(product_id))
         return _Target(
             nums,
-            None if mine is None else mine.owned,
-            _times(mine),
-            _times(group),
-            _times(kind),
-            self.returned(product_id),
+            owned,
+            None if owned is None else self._once(0, num, owned),
+            max(until for _, until in times),
+            *times,
         )
 
     def rows(self, as_of: int) -> list[Suppression]:
@@ -342,15 +347,20 @@ class CustomerScopes:
 
 
 _MAX_TARGETS: Final = 250
-_NOT_NUM: Final = 4
-_NOT: Final = REASONS[_NOT_NUM]
+_NOT: Final = REASONS[4]
 
 
 class _Target(NamedTuple):
-    """What is known of one product whenever it is asked about: numbers, and times by scope."""
+    """What is known of one product whenever it is asked about.
+
+    Its numbers by scope, what is owned of it, and since and until when each scope keeps it away;
+    ``until`` is the latest of these.
+    """
 
     nums: tuple[int, int, int]
     owned: Owned | None
+    once: Once | None
+    until: int
     product: tuple[int, int]
     group: tuple[int, int]
     type: tuple[int, int]

@@ -515,7 +515,7 @@ def instant(path: bytes, body: bytes | None, head: Head, client: Any) -> Any:
     assert head.host == b"localhost"
     told = path + (body or b"")
     mark = head.request_id.encode()
-    return b"content-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (len(told), mark, told)
+    return b"content-length: %d\r\nx-request-id: %b\r\n\r\n" % (len(told), mark), told
 
 
 @pytest.fixture
