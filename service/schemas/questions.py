@@ -54,7 +54,7 @@ class CheckBody(Body):
     product_ids: Annotated[list[Id] | None, Field(min_length=1, max_length=MAX_PRODUCTS)] = None
     pairs: Annotated[
         list[tuple[Id, Id]] | None,
-        Field(min_length=1, max_length=MAX_PRODUCTS, description="(customer_id, product_id)"),
+        Field(min_length=1, max_length=MAX_PRODUCTS, description="[customer_id, product_id] each"),
     ] = None
     as_of: When | None = None
 
