@@ -120,8 +120,11 @@ class Generator:
         seconds: float,
         *,
         connections: int = 64,
+        warm_up: float = 0.0,
     ) -> dict[str, Any]:
         """Return the latency at a fixed rate, each request counted from when it was due.
+
+        Those of the first `warm_up` seconds are sent, and not measured.
 
         Returns
         -------
@@ -136,6 +139,7 @@ class Generator:
             "rate": rate,
             "seconds": seconds,
             "connections": connections,
+            "warm_up": warm_up,
         }
         return self._run("open_loop.mjs", given)
 

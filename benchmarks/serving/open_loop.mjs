@@ -2,13 +2,15 @@
 // latency counts from then; one that finds no idle connection waits in line, and the wait counts.
 // autocannon's own fixed rate is none: each of its connections asks back to back until its share
 // of a second is used up, rests until the next second, and latencies are whole milliseconds.
+// While it warms up, this program is late itself: those requests are sent, and not measured.
 // Reads one JSON object from stdin, prints one.
 import { connect } from 'node:net'
 import { readFileSync } from 'node:fs'
 
 const given = JSON.parse(readFileSync(0, 'utf8'))
 const url = new URL(given.url)
-const total = Math.floor(given.rate * given.seconds)
+const unmeasured = Math.floor(given.rate * given.warm_up)
+const total = unmeasured + Math.floor(given.rate * given.seconds)
 const latency = new Float64Array(total)
 const lag = new Float64Array(total)
 const requests = given.requests.map(bytesOf)
@@ -68,7 +70,7 @@ function ask (socket, i) {
 
 for (let i = 0; i < given.connections; i++) idle.push(await opened())
 const begun = performance.now() + 50
-const until = begun + given.seconds * 1000 + 30_000
+const until = begun + (given.warm_up + given.seconds) * 1000 + 30_000
 
 function tick () {
   const now = performance.now()
@@ -94,8 +96,8 @@ function tick () {
 
 function report () {
   const quantile = (values, q) => values[Math.min(values.length - 1, Math.floor(q * values.length))]
-  const sorted = latency.sort()
-  const lags = lag.sort()
+  const sorted = latency.subarray(unmeasured).sort()
+  const lags = lag.subarray(unmeasured).sort()
   process.stdout.write(JSON.stringify({
     ok: done - failed,
     failed: failed + total - done,
@@ -106,7 +108,7 @@ function report () {
       p50: quantile(sorted, 0.5),
       p99: quantile(sorted, 0.99),
       p999: quantile(sorted, 0.999),
-      max: sorted[total - 1]
+      max: sorted[sorted.length - 1]
     },
     lag_ms_p99: quantile(lags, 0.99)
   }), () => process.exit(0))

@@ -30,6 +30,8 @@ RAW: Final = "constant raw ASGI"
 RECOMMEND_RATE: Final = 200
 CHECK_RATE: Final = 200
 """Checks per second that go on while orders come in."""
+_WARM_UP: Final = 1.0
+"""Seconds until the generator itself is quick."""
 N_HUNDRED: Final = 512
 N_RECOMMEND: Final = 1_000
 N_FSYNC: Final = 200
@@ -311,7 +313,7 @@ def latency(
 ) -> Found:
     """Return the latency at a fixed rate, round by round."""
     rows = [
-        bench.generator.open_loop(server.url, requests, rate, bench.seconds)
+        bench.generator.open_loop(server.url, requests, rate, bench.seconds, warm_up=_WARM_UP)
         for _ in range(bench.runs)
     ]
     if any(row["failed"] for row in rows):
