@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ import personalize as pz
 from personalize.packing import NOTHING, pack
 from personalize.purchases import PurchaseState
 from personalize.repurchase import log_days, once_features, once_terms, pair_features
-from personalize.suppression import MANY, Recent, due_at, once
+from personalize.suppression import MANY, CustomerScopes, Recent, due_at, once
 from personalize.times import DAY, FOREVER, MISSING
 
 ASKED = [*PRODUCTS, *(f"other-{n}" for n in range(MANY))]
@@ -80,6 +81,23 @@ def test_heavy_buyers_are_not_remembered() -> None:
     recent = Recent(None)  # type: ignore[arg-type] # nothing is worked out
     assert [recent.of("c", packed) for _ in range(3)] == [None] * 3
     assert len(recent) == 0
+
+
+def test_what_is_kept_of_a_customer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many products are asked about, little is kept of them, and answers stay."""
+    monkeypatch.setattr("personalize.suppression.single._MAX_TARGETS", 2)
+    log = pd.DataFrame(
+        {
+            "order_id": ["o1", "o2"], "customer_id": ["c", "d"], "product_id": ["p0", "p1"],
+            "ordered_at": pd.to_datetime(["2026-01-01", "2026-01-02"], utc=True), "quantity": 1,
+        }
+    )  # fmt: skip
+    orders = pz.Orders.from_frame(log)
+    view, state = view_of(orders, None, pz.Policy()), PurchaseState.from_orders(orders, "c")
+    at, scopes = pz.to_micros("2026-01-03"), CustomerScopes(view.rules, state)
+    for product_id in ["p0", "p1", "p2", "p0", "p3", "p0"]:
+        assert scopes.decide(product_id, at) == view.decide(state, [product_id], at)[0]
+    assert len(scopes._targets) <= 2
 
 
 def test_those_not_asked_about_for_longest_are_forgotten() -> None:

@@ -445,6 +445,12 @@ def test_an_error_while_an_answer_is_written_is_the_routes_to_tell(
     assert at_once(single("c-1", COAT).encode(), None, head, ("127.0.0.1", 5000)) is None
     assert both.lean.post(CHECK, check(COAT)).status_code == 200  # by the documented route
 
+    def gone(*_: Any, **__: Any) -> None:
+        raise pz.StoreError("gone")
+
+    monkeypatch.setattr(both.lean.shop.live, "touched", gone)
+    assert at_once(single("c-1", COAT).encode(), None, head, ("127.0.0.1", 5000)) is None
+
 
 def test_nothing_unusual_is_answered_at_once(both: Both) -> None:
     """A page of another origin, and what is no single check, are left to the application."""

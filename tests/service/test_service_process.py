@@ -329,6 +329,26 @@ def test_workers_that_cannot_start_end_the_service(
     assert "ended with 1; another one is started" in caplog.text
 
 
+def test_a_worker_stops_when_its_supervisor_is_gone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits for the end of the process that started it, and then stops in good order."""
+    told: list[Any] = []
+
+    class Supervisor:
+        def join(self) -> None:
+            told.append("waited")
+
+    monkeypatch.setattr("service.workers.os.kill", lambda *given: told.append(given))
+    monkeypatch.setattr("service.workers.multiprocessing.parent_process", lambda: None)
+    workers._end_with_supervisor()  # started by hand: nobody watches over it
+    assert told == []
+    monkeypatch.setattr("service.workers.multiprocessing.parent_process", Supervisor)
+    workers._end_with_supervisor()
+    assert told == ["waited", (os.getpid(), signal.SIGTERM)]
+    assert "the supervisor is gone; this worker stops" in caplog.text
+
+
 def test_no_worker_no_announcement(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no worker answers in time, the service is never said to listen."""
     monkeypatch.setattr("service.__main__._READY_SECONDS", 0.1)
