@@ -442,8 +442,13 @@ class ModelsDirectory:
             if not entry.name.startswith(".") and (entry / MANIFEST).is_file()
         )
 
+    def served(self) -> str | None:
+        """Return what a service answers with now: the current version with its newest refresh."""
+        version = self.current()
+        return None if version is None else self.newest(version)
+
     def newest(self, version: str) -> str:
-        """Return the newest refresh of a version, or itself: what a service answers with."""
+        """Return the newest refresh of a version, or itself."""
         return next(iter(self.refreshes(version)[-1:]), version)
 
     def refresh_path(self, version: str, name: str) -> Path:

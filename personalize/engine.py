@@ -24,7 +24,7 @@ from personalize.policy import Policy
 from personalize.purchases import PurchaseState
 from personalize.suppression import Decision
 from personalize.times import MISSING, Moment, to_micros, to_rfc3339
-from personalize.view import ABOUT_AN_ORDER, View, check_k, check_moment
+from personalize.view import ABOUT_AN_ORDER, View, check_k, check_list, check_moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -588,10 +588,7 @@ def _check_asked(state: object, product_ids: object, argument: str) -> None:
             "PurchaseState.from_orders(orders, customer_id, as_of)",
             field="state",
         )
-    if isinstance(product_ids, str):
-        raise InvalidConfigError(
-            f"{argument}: {product_ids!r} is one text; give a list of ids", field=argument
-        )
+    check_list(product_ids, argument)
 
 
 def _moment(orders: Orders, as_of: Moment | None) -> int:

@@ -22,16 +22,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from personalize.catalog import Product
-from personalize.errors import (
-    ArtifactError,
-    InvalidConfigError,
-    PersonalizeError,
-    UnknownProductError,
-)
+from personalize.errors import ArtifactError, PersonalizeError, UnknownProductError
 from personalize.purchases import OrderLine, PurchaseState
 from personalize.suppression import MANY, unowned
 from personalize.times import MISSING, Moment, to_micros
-from personalize.view import View
+from personalize.view import View, check_list
 
 if TYPE_CHECKING:
     from personalize.engine import Engine
@@ -265,7 +260,8 @@ class Personalizer:
         InvalidConfigError
             If `product_ids` is one text, or `as_of` no moment.
         """
-        touched = self.touched(customer_id, _listed(product_ids), as_of)
+        check_list(product_ids, "product_ids")
+        touched = self.touched(customer_id, product_ids, as_of)
         told = {decision.product_id: decision for decision in touched}
         rows = (told.get(each) or unowned(customer_id, each) for each in product_ids)
         return Answer(rows, touched.in_force)
@@ -300,7 +296,7 @@ class Personalizer:
         else:
             state = self._state(customer_id, before, moment)
             owned = [*state.occasions, *state.returned]
-            rows = view.decide(state, view.touched(product_ids, owned), moment)
+            rows = view.decide_each(state, view.touched(product_ids, owned), moment)
         return Answer(rows, in_force)
 
     def check(
@@ -492,7 +488,7 @@ class Personalizer:
         touched = view.touched(product_ids, packed.products)
         if not touched:
             return []
-        return view.decide(self._unpacked(customer_id, packed, moment), touched, moment)
+        return view.decide_each(self._unpacked(customer_id, packed, moment), touched, moment)
 
     def _times(self, as_of: Moment | int | None) -> tuple[int | None, int]:
         """Return the moment before which facts count (None: all do), and the one asked about."""
@@ -508,14 +504,6 @@ class Personalizer:
         if customer_id is not None and order.customer_id != customer_id:
             raise UnknownOrderError(order_id)
         return order
-
-
-def _listed(product_ids: Sequence[str]) -> Sequence[str]:
-    if isinstance(product_ids, str):
-        raise InvalidConfigError(
-            f"product_ids: {product_ids!r} is one text; give a list of ids", field="product_ids"
-        )
-    return product_ids
 
 
 def _warmed(view: View) -> View:

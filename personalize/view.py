@@ -90,6 +90,20 @@ def check_moment(moment: str) -> None:
         )
 
 
+def check_list(product_ids: object, argument: str) -> None:
+    """Raise if one text was given for a list of ids.
+
+    Raises
+    ------
+    InvalidConfigError
+        If it was.
+    """
+    if isinstance(product_ids, str):
+        raise InvalidConfigError(
+            f"{argument}: {product_ids!r} is one text; give a list of ids", field=argument
+        )
+
+
 def check_k(k: int) -> None:
     """Raise if `k` is no list length.
 
@@ -234,12 +248,19 @@ class View:
         self, state: PurchaseState, product_ids: Sequence[str], as_of: int
     ) -> list[Decision]:
         """Return the decision about each product for one customer, in the order given."""
-        scopes = CustomerScopes(self.rules, state)
-        asked = product_ids
-        if len(product_ids) >= MANY:  # most are nothing like what is owned
-            asked = touched(self.rules, product_ids, state.occasions.keys() | state.returned.keys())
-        told = {each: scopes.decide(each, as_of) for each in asked}
+        if len(product_ids) < MANY:
+            return self.decide_each(state, product_ids, as_of)
+        # Most are nothing like what is owned.
+        asked = self.touched(product_ids, state.occasions.keys() | state.returned.keys())
+        told = {row.product_id: row for row in self.decide_each(state, asked, as_of)}
         return [told.get(each) or unowned(state.customer_id, each) for each in product_ids]
+
+    def decide_each(
+        self, state: PurchaseState, product_ids: Sequence[str], as_of: int
+    ) -> list[Decision]:
+        """Return the same, each product looked at by itself: for few, or for those `touched`."""
+        scopes = CustomerScopes(self.rules, state)
+        return [scopes.decide(product_id, as_of) for product_id in product_ids]
 
     def touched(self, product_ids: Sequence[str], owned: Collection[str]) -> list[str]:
         """Return those of some products about which something among `owned` may have a say."""

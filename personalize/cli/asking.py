@@ -207,10 +207,7 @@ def _answer(reading: Reading, store: str | None, question: Question) -> None:
     _check_out(question.out)
     wanted = customer_ids(question.customers)
     directory = ModelsDirectory(question.models)
-    version = question.version or directory.current()
-    if version is not None and question.version is None:  # what the service answers with
-        version = directory.newest(version)
-    engine = Engine.load(directory.path(version))
+    engine = Engine.load(directory.path(question.version or directory.served()))
     n_rows = 0
 
     def counted(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
