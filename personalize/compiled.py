@@ -1,8 +1,9 @@
 """Loops compiled by numba on their first call, and only then.
 
-Importing numba costs a serving process a second and 100 MB for nothing: whatever a service runs is
-numpy. So no module imports numba; a loop that fitting needs is wrapped in `compiled`, and the first
-call imports and compiles it. The machine code is cached on disk where a folder can be written.
+Importing numba takes a third of a second and 140 MB, of which workers share 80: too much for a
+command that asks about one product. So no module imports numba; a loop is wrapped in `compiled`,
+and the first call imports and compiles it. The machine code is cached on disk where a folder can be
+written.
 """
 
 from __future__ import annotations

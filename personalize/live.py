@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from personalize.catalog import Product
 from personalize.errors import ArtifactError, PersonalizeError, UnknownProductError
+from personalize.packing import pack
 from personalize.purchases import OrderLine, PurchaseState
-from personalize.suppression import MANY, unowned
+from personalize.suppression import unowned
 from personalize.times import MISSING, Moment, to_micros
-from personalize.view import View, check_list
+from personalize.view import MANY, View, check_list
 
 if TYPE_CHECKING:
     from personalize.engine import Engine
@@ -267,37 +268,17 @@ class Personalizer:
         return Answer(rows, touched.in_force)
 
     def touched(
-        self,
-        customer_id: str,
-        product_ids: Sequence[str],
-        as_of: Moment | int | None = None,
-        *,
-        remember: bool = False,
+        self, customer_id: str, product_ids: Sequence[str], as_of: Moment | int | None = None
     ) -> Answer[Decision]:
         """Return the decisions on which the customer's purchases may have a say, in their order.
 
         Of the products of `decide`, with its errors, these are few: of what is left out nothing
-        like it was ever ordered, and its decision is `unowned`. With `remember` many products
-        of a customer who is asked about again take half the time; one thread alone may say so.
+        like it was ever ordered, and its decision is `unowned`.
         """
         in_force = self.in_force
         before, moment = self._times(as_of)
-        view = in_force.view
-        if before is None:
-            packed = self.store.purchase_state(customer_id)
-            known = None
-            if remember and len(product_ids) >= MANY and moment >= packed.holds_from:
-                known = view.recent.of(customer_id, packed)
-            if known is None:
-                rows = self._touched(view, customer_id, product_ids, packed, moment)
-            else:
-                touched = known.kin.among(product_ids)
-                rows = [known.scopes.decide(each, moment) for each in touched]
-        else:
-            state = self._state(customer_id, before, moment)
-            owned = [*state.occasions, *state.returned]
-            rows = view.decide_each(state, view.touched(product_ids, owned), moment)
-        return Answer(rows, in_force)
+        packed = self._packed(customer_id, before, moment)
+        return Answer(in_force.view.touched(packed, customer_id, product_ids, moment), in_force)
 
     def check(
         self, pairs: Iterable[tuple[str, str]], as_of: Moment | int | None = None
@@ -326,18 +307,10 @@ class Personalizer:
         for customer_id, product_id in asked:
             products_of.setdefault(customer_id, []).append(product_id)
         told: dict[tuple[str, str], Decision] = {}
-        if before is None:
-            packed = self.store.purchase_states(products_of)
-            for customer_id, products in products_of.items():
-                mine = packed[customer_id]
-                for row in self._touched(in_force.view, customer_id, products, mine, moment):
-                    told[customer_id, row.product_id] = row
-        else:
-            lines_of = self.store.lines_of_customers(products_of, before)
-            for customer_id, products in products_of.items():
-                state = PurchaseState.from_lines(customer_id, lines_of[customer_id], before)
-                for row in in_force.view.decide(state, products, moment):
-                    told[customer_id, row.product_id] = row
+        for customer_id, packed in self._packed_each(products_of, before, moment).items():
+            products = products_of[customer_id]
+            for row in in_force.view.touched(packed, customer_id, products, moment):
+                told[customer_id, row.product_id] = row
         return Answer((told.get(pair) or unowned(*pair) for pair in asked), in_force)
 
     def suppressions(
@@ -464,31 +437,31 @@ class Personalizer:
 
     def _state(self, customer_id: str, before: int | None, moment: int) -> PurchaseState:
         """Return what one customer owns as a question of these times sees it."""
-        if before is None:
-            return self._unpacked(customer_id, self.store.purchase_state(customer_id), moment)
-        lines = self.store.customer_lines(customer_id, before)
-        return PurchaseState.from_lines(customer_id, lines, before)
+        return self._packed(customer_id, before, moment).unpacked(customer_id)
 
-    def _unpacked(self, customer_id: str, packed: PackedState, moment: int) -> PurchaseState:
-        """Return what one customer owns at `moment`, which is now."""
+    def _packed(self, customer_id: str, before: int | None, moment: int) -> PackedState:
+        """Return the same, packed."""
+        if before is None:
+            return self._now(customer_id, self.store.purchase_state(customer_id), moment)
+        return _packed(customer_id, self.store.customer_lines(customer_id, before), before)
+
+    def _packed_each(
+        self, customer_ids: Collection[str], before: int | None, moment: int
+    ) -> dict[str, PackedState]:
+        """Return the same of each of many customers, read at one moment."""
+        if before is None:
+            found = self.store.purchase_states(customer_ids)
+            return {each: self._now(each, packed, moment) for each, packed in found.items()}
+        lines_of = self.store.lines_of_customers(customer_ids, before)
+        return {each: _packed(each, lines, before) for each, lines in lines_of.items()}
+
+    def _now(self, customer_id: str, packed: PackedState, moment: int) -> PackedState:
+        """Return what one customer owns by all facts as it is at `moment`, which is now."""
         if moment >= packed.holds_from:
-            return packed.unpacked(customer_id)
+            return packed
         # A clock dated a return ahead: it has not happened, unless an order is ahead of it.
         lines = self.store.customer_lines(customer_id)
-        return PurchaseState.from_lines(customer_id, lines, _horizon(lines, None, moment))
-
-    def _touched(
-        self,
-        view: View,
-        customer_id: str,
-        product_ids: Sequence[str],
-        packed: PackedState,
-        moment: int,
-    ) -> list[Decision]:
-        touched = view.touched(product_ids, packed.products)
-        if not touched:
-            return []
-        return view.decide_each(self._unpacked(customer_id, packed, moment), touched, moment)
+        return _packed(customer_id, lines, _horizon(lines, None, moment))
 
     def _times(self, as_of: Moment | int | None) -> tuple[int | None, int]:
         """Return the moment before which facts count (None: all do), and the one asked about."""
@@ -509,9 +482,14 @@ class Personalizer:
 def _warmed(view: View) -> View:
     """Return the view after a first question of each kind: nobody waits for what it lays out."""
     nobody = PurchaseState.unknown("")
-    view.decide(nobody, view.space.ids[:1], 0)
+    for n in (1, MANY):
+        view.decide(nobody, view.space.ids[:1] * n, 0)
     view.recommend(nobody, 1, 0, moment="browse")
     return view
+
+
+def _packed(customer_id: str, lines: Sequence[OrderLine], horizon: int) -> PackedState:
+    return pack(PurchaseState.from_lines(customer_id, lines, horizon))
 
 
 def _micros(moment: Moment | int) -> int:

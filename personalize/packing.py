@@ -11,11 +11,13 @@ from collections.abc import Iterator, KeysView, Mapping
 from itertools import accumulate
 from typing import Final, NamedTuple
 
+from personalize.id_table import SEPARATOR
 from personalize.purchases import Occasions, Owned, PurchaseState
 from personalize.times import MISSING
 
-_SEPARATOR: Final = "\x1f"  # no id holds a control character
 _HEAD: Final = struct.Struct("<6i2q")
+HEAD_INTS: Final = _HEAD.size // 4
+"""How many int32 the first part of `PackedState.numbers` takes."""
 _MOST_INT32: Final = 2**31 - 1
 
 
@@ -42,7 +44,7 @@ class PackedState(NamedTuple):
     @property
     def products(self) -> list[str]:
         """The products that are owned, then those sent back, distinct."""
-        return self.joined.split(_SEPARATOR) if self.joined else []
+        return self.joined.split(SEPARATOR) if self.joined else []
 
     @property
     def holds_from(self) -> int:
@@ -134,7 +136,7 @@ class _Occasions(Mapping[str, Occasions]):
         return self._place_of.keys()
 
 
-def pack(state: PurchaseState, holds_from: int) -> PackedState:
+def pack(state: PurchaseState, holds_from: int = MISSING) -> PackedState:
     """Return a state, packed.
 
     Parameters
@@ -169,7 +171,7 @@ def pack(state: PurchaseState, holds_from: int) -> PackedState:
     body = struct.pack(
         f"<{len(longs)}q{len(ints)}i{len(units)}{'q' if is_wide else 'i'}", *longs, *ints, *units
     )
-    return PackedState(_SEPARATOR.join([*owned, *returned]), head + body)
+    return PackedState(SEPARATOR.join([*owned, *returned]), head + body)
 
 
-NOTHING: Final = pack(PurchaseState.unknown(""), MISSING)
+NOTHING: Final = pack(PurchaseState.unknown(""))

@@ -121,19 +121,6 @@ class ProductSpace:
             found = self._in_groups[num] = tuple(self._members("group", num)) if num >= 0 else ()
         return found
 
-    @cached_property
-    def variants(self) -> dict[str, tuple[str, ...]]:
-        """The products of the groups of those that `variants_of` was asked about, by product id."""
-        return {}
-
-    def variants_of(self, product_id: str) -> tuple[str, ...]:
-        """Return the ids of the group of a product, itself included; remembered in `variants`."""
-        num = self.nums.get(product_id)
-        if num is None:
-            return ()
-        found = self.variants[self.ids[num]] = self.in_group(self.group[num])
-        return found
-
     def in_type(self, num: int) -> set[str]:
         """Return the ids of a type's products; made once, not to be changed."""
         found = self._in_types.get(num)

@@ -20,6 +20,7 @@ from personalize.catalog import Catalog, Product
 from personalize.errors import InvalidConfigError
 from personalize.likeness import Pairs
 from personalize.model import Model
+from personalize.packing import PackedState, pack
 from personalize.policy import Policy
 from personalize.products import ProductSpace
 from personalize.purchases import PurchaseState
@@ -36,11 +37,10 @@ from personalize.ranking import (
     rank,
 )
 from personalize.suppression import (
-    MANY,
     CustomerScopes,
     Decision,
     Judgement,
-    Recent,
+    PackedRules,
     Rules,
     Scope,
     Suppression,
@@ -50,6 +50,8 @@ from personalize.suppression import (
 
 MOMENTS: Final = ("order_confirmation", "shipped", "follow_up", "ad", "browse")
 ABOUT_AN_ORDER: Final = MOMENTS[:2]
+MANY: Final = 10
+"""From so many products of one customer on decisions are compiled."""
 _HISTORY_SHARE: Final = 0.3
 """Weight of the strongest candidate of the history beside the strongest of the anchors."""
 _PLACES_PER_NEW: Final = 10
@@ -157,14 +159,14 @@ class View:
         return View(self.model, self.judgement, space, self.model_version)
 
     @cached_property
-    def recent(self) -> Recent:
-        """The customers asked about last by the thread that remembers them."""
-        return Recent(self.rules)
-
-    @cached_property
     def rules(self) -> Rules:
         """What decides, laid out for this view's products."""
         return self.judgement.rules(self.space)
+
+    @cached_property
+    def packed_rules(self) -> PackedRules:
+        """The same for many products of one customer."""
+        return PackedRules(self.rules)
 
     @cached_property
     def is_sensitive(self) -> NDArray[np.bool_]:
@@ -248,23 +250,27 @@ class View:
         self, state: PurchaseState, product_ids: Sequence[str], as_of: int
     ) -> list[Decision]:
         """Return the decision about each product for one customer, in the order given."""
-        if len(product_ids) < MANY:
-            return self.decide_each(state, product_ids, as_of)
-        # Most are nothing like what is owned.
-        asked = self.touched(product_ids, state.occasions.keys() | state.returned.keys())
-        told = {row.product_id: row for row in self.decide_each(state, asked, as_of)}
-        return [told.get(each) or unowned(state.customer_id, each) for each in product_ids]
-
-    def decide_each(
-        self, state: PurchaseState, product_ids: Sequence[str], as_of: int
-    ) -> list[Decision]:
-        """Return the same, each product looked at by itself: for few, or for those `touched`."""
+        if len(product_ids) >= MANY:
+            packed = pack(state)
+            found = self.packed_rules.touched(packed, state.customer_id, product_ids, as_of)
+            told = {row.product_id: row for row in found}
+            return [told.get(each) or unowned(state.customer_id, each) for each in product_ids]
         scopes = CustomerScopes(self.rules, state)
         return [scopes.decide(product_id, as_of) for product_id in product_ids]
 
-    def touched(self, product_ids: Sequence[str], owned: Collection[str]) -> list[str]:
-        """Return those of some products about which something among `owned` may have a say."""
-        return touched(self.rules, product_ids, owned)
+    def touched(
+        self, packed: PackedState, customer_id: str, product_ids: Sequence[str], as_of: int
+    ) -> list[Decision]:
+        """Return those decisions about one customer on which what they own may have a say.
+
+        They come in the order given; all others are `unowned`.
+        """
+        if len(product_ids) >= MANY:
+            return self.packed_rules.touched(packed, customer_id, product_ids, as_of)
+        asked = touched(self.rules, product_ids, packed.products)
+        if not asked:
+            return []
+        return self.decide(packed.unpacked(customer_id), asked, as_of)
 
     def suppressions(self, state: PurchaseState, as_of: int) -> list[Suppression]:
         """Return one customer's suppression list, by scope and target."""

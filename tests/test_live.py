@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import personalize as pz
 from personalize.live import REBUILD_ABOVE
-from personalize.suppression import MANY
+from personalize.view import MANY
 
 DAY = 86_400_000_000
 NOW = pz.to_micros("2026-11-22T12:00:00Z")
@@ -195,13 +195,15 @@ def test_return_dated_beyond_everything_has_not_happened(
     assert live.decide("c-1", [TIE])[0].reason == "returned"
 
 
-def test_remembered_customers_are_up_to_date(store: pz.Store, live: pz.Personalizer) -> None:
-    """Orders, returns and the catalogue count for those who are remembered as for everybody."""
+def test_many_products_are_decided_as_things_are_now(
+    store: pz.Store, live: pz.Personalizer
+) -> None:
+    """Orders, returns and the catalogue count at once, for a customer asked about before too."""
     products = [COAT, COAT_2, TROUSERS, TIE, SOCKS, *(f"other-{n}" for n in range(MANY))]
 
     def agree() -> list[str]:
         for _ in range(3):
-            told = live.touched("c-1", products, remember=True)
+            told = live.touched("c-1", products)
             assert told == [
                 row for row in live.decide("c-1", products)
                 if row.product_id in {each.product_id for each in told}

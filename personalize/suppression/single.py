@@ -80,7 +80,6 @@ class CustomerScopes:
         "_groups",
         "_members",
         "_owned",
-        "_targets",
         "_types",
         "once",
         "rules",
@@ -94,7 +93,6 @@ class CustomerScopes:
         self._customer: tuple[int, tuple[float, ...]] = (MISSING, ())
         self._added: dict[int, float] = {}
         self._owned: dict[str, Owned] = {}
-        self._targets: dict[str, _Target] = {}
         self._groups: dict[int, Scope | None] = {}
         self._types: dict[int, Scope | None] = {}
         self._members: tuple[dict[int, list[str]], dict[int, list[str]]] | None = None
@@ -200,14 +198,9 @@ class CustomerScopes:
         """Return what is known of something that was bought once; None if it was more often."""
         return self.once(level, num, owned.last_quantity) if owned.n_orders == 1 else None
 
-    def probability(
-        self, level: int, num: int, owned: Owned, as_of: int, once: Once | None = None
-    ) -> float | None:
-        """Return the chance of a repurchase within the horizon; None if nothing was learned.
-
-        Whoever has it at hand gives what is known of something bought once.
-        """
-        once = once or self._once(level, num, owned)
+    def probability(self, level: int, num: int, owned: Owned, as_of: int) -> float | None:
+        """Return the chance of a repurchase within the horizon; None if nothing was learned."""
+        once = self._once(level, num, owned)
         weights = self.rules.weights[level]
         customer, pair = self.features(level, num, owned, as_of, once)
         of_customer = self._added.get(level)
@@ -265,39 +258,24 @@ class CustomerScopes:
 
     def decide(self, product_id: str, as_of: int) -> Decision:
         """Return the decision about one product."""
-        target = self._targets.get(product_id)
-        if target is None:
-            if len(self._targets) >= _MAX_TARGETS:  # whoever asks again asks about the same
-                self._targets.clear()
-            target = self._targets[product_id] = self._target(product_id)
-        nums, owned, once, until, own, of_group, of_type, back = target
+        space = self.rules.space
+        num = space.nums.get(product_id, -1)
+        nums = (num, space.group[num], space.type[num]) if num >= 0 else (-1, -1, -1)
+        mine = self.product(product_id)
+        own = _times(mine)
+        of_group = _times(self.group(nums[1]) if nums[1] >= 0 else None)
+        of_type = _times(self.type(nums[2]) if nums[2] >= 0 else None)
+        back = self.returned(product_id)
         customer_id = self.state.customer_id
-        chance = None if owned is None else self.probability(0, nums[0], owned, as_of, once)
-        if as_of >= until:  # nothing keeps it away any more, as `combine` would say
-            return _decision((customer_id, product_id, False, _NOT, None, None, None, chance))
+        chance = None if mine is None else self.probability(0, num, mine.owned, as_of)
         reason, since, until = combine(as_of, *own, *of_group, *of_type, *back)
+        if reason == 4:
+            return _decision((customer_id, product_id, False, _NOT, None, None, None, chance))
         level = basis_level(as_of, own[1], of_group[1], of_type[1])
         basis = RULE if level == 3 else self.rules.levels[level].basis.item(nums[level])
         end = None if until == FOREVER else until
         names = (REASONS[reason], since, end, BASES[basis])
         return _decision((customer_id, product_id, True, *names, chance))
-
-    def _target(self, product_id: str) -> _Target:
-        space = self.rules.space
-        num = space.nums.get(product_id, -1)
-        nums = (num, space.group[num], space.type[num]) if num >= 0 else (-1, -1, -1)
-        mine = self.product(product_id)
-        owned = None if mine is None else mine.owned
-        group = self.group(nums[1]) if nums[1] >= 0 else None
-        kind = self.type(nums[2]) if nums[2] >= 0 else None
-        times = (_times(mine), _times(group), _times(kind), self.returned(product_id))
-        return _Target(
-            nums,
-            owned,
-            None if owned is None else self._once(0, num, owned),
-            max(until for _, until in times),
-            *times,
-        )
 
     def rows(self, as_of: int) -> list[Suppression]:
         """Return the suppression list, by scope and target: what is in force, and only that."""
@@ -346,25 +324,7 @@ class CustomerScopes:
         )
 
 
-_MAX_TARGETS: Final = 250
 _NOT: Final = REASONS[4]
-
-
-class _Target(NamedTuple):
-    """What is known of one product whenever it is asked about.
-
-    Its numbers by scope, what is owned of it, and since and until when each scope keeps it away;
-    ``until`` is the latest of these.
-    """
-
-    nums: tuple[int, int, int]
-    owned: Owned | None
-    once: Once | None
-    until: int
-    product: tuple[int, int]
-    group: tuple[int, int]
-    type: tuple[int, int]
-    returned: tuple[int, int]
 
 
 _NEVER: Final = (MISSING, MISSING)

@@ -15,8 +15,8 @@ from service import Settings
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
-    "alembic", "defusedxml", "implicit", "jinja2", "lightgbm", "matplotlib", "numba", "pandas",
-    "personalize.cli", "personalize.evaluation", "rich", "scipy", "sklearn", "threadpoolctl",
+    "alembic", "defusedxml", "implicit", "jinja2", "lightgbm", "matplotlib", "pandas",
+    "personalize.cli", "personalize.evaluation", "rich", "scipy.sparse", "sklearn", "threadpoolctl",
     "typer",
 )  # fmt: skip
 PROCESS = """

@@ -1,0 +1,381 @@
+"""Decisions about many products for one customer: the same rule, compiled, over packed purchases.
+
+From ids to times everything is one compiled loop: asked about a hundred products of somebody who
+was never asked about, an interpreter would mostly wait for memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from personalize.compiled import compiled
+from personalize.id_table import SEPARATOR, Bytes, IdTable, as_bytes, id_hash, id_number, is_same
+from personalize.packing import HEAD_INTS, PackedState
+from personalize.repurchase import (
+    BASES,
+    LOYALTY,
+    RECENT_DAYS,
+    RULE,
+    added,
+    chance_of,
+    customer_features,
+    log_days,
+    pair_features,
+    place_of,
+)
+from personalize.suppression.rule import REASONS, basis_level, combine, due_at
+from personalize.suppression.single import Decision
+from personalize.suppression.terms import Floats, Ints, Rules, Terms
+from personalize.times import DAY, FOREVER, MISSING
+
+GAP, TYPICAL, USUAL, OFFSET, BASIS, IS_LEARNED, IS_ON = range(7)
+"""The columns of the terms of one target, side by side: one wait for memory brings them all."""
+Summary = tuple[int, int, int, int, int]
+
+
+def long_at(numbers: Any, place: int) -> int:
+    """Return the int64 that lies at two int32."""
+    return int((np.int64(numbers[place + 1]) << 32) | (np.int64(numbers[place]) & 0xFFFFFFFF))
+
+
+def summary_of(
+    numbers: Any, targets: Ints, level: int, target: int, units: Ints, is_in: Any
+) -> Summary:
+    """Return what is owned of one target, as `Owned`; without an order if nothing is.
+
+    Parameters
+    ----------
+    numbers : int32
+        As in `PackedState`.
+    targets : int64, shape (n_products, 3)
+        Of each of the customer's products, by scope.
+    level, target : int
+        Column of `targets`, and what must stand there.
+    units, is_in : shape (n_times,)
+        Room, zero before and after.
+    """
+    n_times, n_owned, n_purchases, n_returned = numbers[0], numbers[1], numbers[2], numbers[3]
+    starts_at = HEAD_INTS + 2 * (n_times + n_returned)
+    times_at = starts_at + n_owned + 1
+    units_at = times_at + n_purchases + numbers[4]
+    first, last = n_times, -1
+    for product in range(n_owned):
+        if targets[product, level] == target:
+            for i in range(numbers[starts_at + product], numbers[starts_at + product + 1]):
+                at = numbers[times_at + i]
+                units[at] += (
+                    long_at(numbers, units_at + 2 * i) if numbers[5] else numbers[units_at + i]
+                )
+                is_in[at] = True
+                first, last = min(first, at), max(last, at)
+    if last < 0:
+        return 0, MISSING, MISSING, 0, 0
+    n_orders, total, newest = 0, 0, units[last]
+    for at in range(first, last + 1):
+        if is_in[at]:
+            n_orders += 1
+            total += units[at]
+            units[at], is_in[at] = 0, False
+    first_at = long_at(numbers, HEAD_INTS + 2 * first)
+    return n_orders, first_at, long_at(numbers, HEAD_INTS + 2 * last), newest, total
+
+
+def until_of(owned: Summary, terms: Floats, min_days: float, rhythm_strength: float) -> int:
+    """Return when something owned is due again; int64 min where its rule is off."""
+    if terms[IS_ON] == 0.0:
+        return MISSING
+    return due_at(
+        owned[0],
+        owned[1],
+        owned[2],
+        owned[3],
+        owned[4],
+        terms[GAP],
+        terms[TYPICAL],
+        terms[USUAL],
+        terms[IS_LEARNED] != 0.0,
+        min_days,
+        rhythm_strength,
+    )
+
+
+def habits_of(numbers: Any, as_of: int) -> tuple[float, ...]:
+    """Return the features of a customer who owns something."""
+    n_times = numbers[0]
+    recent_from = as_of - RECENT_DAYS * DAY
+    n_recent = 0
+    for i in range(n_times):
+        if long_at(numbers, HEAD_INTS + 2 * i) >= recent_from:
+            n_recent += 1
+    return customer_features(
+        n_times,
+        n_recent,
+        long_at(numbers, HEAD_INTS + 2 * (n_times - 1)),
+        as_of,
+        numbers[1],
+        numbers[2],
+        long_at(numbers, 6),
+    )
+
+
+def chance_of_pair(
+    owned: Summary,
+    as_of: int,
+    base: float,
+    weights: Floats,
+    loyalty: float,
+    terms: Floats,
+    soon: Floats,
+) -> float:
+    """Return the chance that something owned is bought again within the horizon."""
+    step, share = place_of(log_days(owned[2], as_of))
+    low = soon[step]
+    pair = pair_features(
+        owned[0],
+        owned[1],
+        owned[2],
+        owned[3],
+        owned[4],
+        as_of,
+        terms[TYPICAL],
+        terms[USUAL],
+        loyalty,
+        low + share * (soon[step + 1] - low),
+    )
+    return chance_of(added(terms[OFFSET] + base, weights, pair))
+
+
+def laid_out(
+    products: Bytes, numbers: Any, ids: Bytes, starts: Ints, slots: Any, scopes: Ints
+) -> tuple[Ints, Ints, Ints]:
+    """Return where each of a customer's products starts, its hash, and its targets by scope.
+
+    What was sent back has no group and no type: it says nothing about others.
+    """
+    n_owned, n_products = numbers[1], numbers[1] + numbers[3]
+    begins = np.zeros(n_products + 1, np.int64)
+    hashes = np.empty(n_products, np.int64)
+    targets = np.full((n_products, 3), -1, np.int64)
+    for product in range(n_products):
+        start = begins[product]
+        stop = end_of(products, start)
+        hashes[product] = id_hash(products, start, stop)
+        targets[product, 0] = product
+        num = id_number(products, start, stop, hashes[product], ids, starts, slots)
+        if num >= 0 and product < n_owned:
+            targets[product, 1] = scopes[num, 0]
+            targets[product, 2] = scopes[num, 1]
+        begins[product + 1] = stop + 1
+    return begins, hashes, targets
+
+
+def end_of(text: Bytes, start: int) -> int:
+    """Return where the id that starts here ends."""
+    stop = start
+    while stop < len(text) and text[stop] != 31:  # the separator
+        stop += 1
+    return stop
+
+
+def _decide_packed(
+    found: Ints,
+    chances: Floats,
+    asked: Bytes,
+    products: Bytes,
+    numbers: Any,
+    as_of: int,
+    ids: Bytes,
+    starts: Ints,
+    slots: Any,
+    scopes: Ints,
+    terms: tuple[Floats, Floats, Floats],
+    soon: Floats,
+    customer_weights: Floats,
+    pair_weights: Floats,
+    min_days: float,
+    rhythm_strength: float,
+    away: int,
+) -> int:
+    """Write place, reason, since, until and basis of whatever is touched, and its chance.
+
+    Returns how many are. A product that nothing knows has the last terms.
+    """
+    n_times, n_owned = numbers[0], numbers[1]
+    begins, hashes, targets = laid_out(products, numbers, ids, starts, slots, scopes)
+    units, is_in = np.zeros(n_times, np.int64), np.zeros(n_times, np.bool_)
+    times, rows, targeted = np.empty(8, np.int64), np.empty(3, np.int64), np.empty(3, np.int64)
+    customer = habits_of(numbers, as_of) if n_owned else (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    base = added(0.0, customer_weights, customer)
+    n_found, place, start = 0, -1, 0
+    while start <= len(asked):
+        stop, place = end_of(asked, start), place + 1
+        hashed = id_hash(asked, start, stop)
+        num = id_number(asked, start, stop, hashed, ids, starts, slots)
+        group = scopes[num, 0] if num >= 0 else -1
+        kind = scopes[num, 1] if num >= 0 else -1
+        targeted[:] = -1
+        for product in range(len(hashes)):
+            begin = begins[product]
+            if (
+                hashes[product] == hashed
+                and begins[product + 1] - begin == stop + 1 - start
+                and is_same(asked, start, products, begin, stop - start)
+            ):
+                targeted[0] = product
+            if group >= 0 and targets[product, 1] == group:
+                targeted[1] = group
+            if kind >= 0 and targets[product, 2] == kind:
+                targeted[2] = kind
+        start = stop + 1
+        if targeted.max() < 0:
+            continue
+        times[:] = MISSING
+        rows[0], rows[1], rows[2] = num, group, kind
+        chance = np.nan
+        for level in range(3):
+            if targeted[level] < 0 or (level == 0 and targeted[0] >= n_owned):
+                continue
+            owned = summary_of(numbers, targets, level, targeted[level], units, is_in)
+            row = terms[level][rows[level]]
+            until = until_of(owned, row, min_days, rhythm_strength)
+            if until != MISSING:
+                times[2 * level], times[2 * level + 1] = owned[2], until
+            if level == 0:
+                loyalty = customer[LOYALTY]
+                chance = chance_of_pair(owned, as_of, base, pair_weights, loyalty, row, soon[num])
+        if targeted[0] >= n_owned and away != MISSING:
+            times[6] = long_at(numbers, HEAD_INTS + 2 * (n_times + targeted[0] - n_owned))
+            times[7] = times[6] + away
+        reason, since, until = combine(
+            as_of, times[0], times[1], times[2], times[3], times[4], times[5], times[6], times[7]
+        )
+        level = basis_level(as_of, times[1], times[3], times[5])
+        found[n_found, 0], found[n_found, 1] = place, reason
+        found[n_found, 2], found[n_found, 3] = since, until
+        found[n_found, 4] = RULE if level == 3 else np.int64(terms[level][rows[level], BASIS])
+        chances[n_found] = chance
+        n_found += 1
+    return n_found
+
+
+decide_packed = compiled(
+    _decide_packed,
+    uses=(
+        id_hash,
+        is_same,
+        id_number,
+        end_of,
+        laid_out,
+        long_at,
+        summary_of,
+        due_at,
+        until_of,
+        customer_features,
+        habits_of,
+        place_of,
+        log_days,
+        pair_features,
+        added,
+        chance_of,
+        chance_of_pair,
+        combine,
+        basis_level,
+    ),
+)
+
+
+class PackedRules:
+    """Rules laid out for decisions on packed purchases.
+
+    Parameters
+    ----------
+    rules : Rules
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        space, weights = rules.space, rules.weights[0]
+        first, second, third = rules.levels
+        kinds = space.array("type")
+        single = np.append(rules.is_one_per_need, False)
+        away = int(rules.return_days * DAY) if rules.returned_is_on else MISSING
+        self._tables = (
+            *IdTable.of(space.ids),
+            np.stack([space.array("group"), np.where(single[kinds], kinds, -1)], axis=1),
+            (_side_by_side(first), _side_by_side(second), _side_by_side(third)),
+            rules.product.soon,
+            np.array(weights.customer),
+            np.array(weights.pair),
+            rules.min_days,
+            rules.rhythm_strength,
+            away,
+        )
+
+    def touched(
+        self, packed: PackedState, customer_id: str, product_ids: Sequence[str], as_of: int
+    ) -> list[Decision]:
+        """Return the decisions about products like which something is owned or was sent back.
+
+        They come in the order of `product_ids`; of all others the decision is `unowned`.
+
+        Parameters
+        ----------
+        packed : PackedState
+            What they own.
+        customer_id : str
+        product_ids : sequence of str
+        as_of : int, microseconds UTC
+        """
+        asked = SEPARATOR.join(product_ids)
+        if asked.count(SEPARATOR) >= len(product_ids):  # nobody owns what holds one
+            asked = SEPARATOR.join(each for each in product_ids if SEPARATOR not in each)
+            product_ids = [each for each in product_ids if SEPARATOR not in each]
+        n = len(product_ids)
+        found, chances = np.empty((n, 5), np.int64), np.empty(n)
+        n_found = decide_packed(
+            found,
+            chances,
+            as_bytes(asked),
+            as_bytes(packed.joined),
+            np.frombuffer(packed.numbers, np.int32),
+            as_of,
+            *self._tables,
+        )
+        return [
+            _decision(customer_id, product_ids[place], reason, since, until, basis, chance)
+            for (place, reason, since, until, basis), chance in zip(
+                found[:n_found].tolist(), chances[:n_found].tolist(), strict=True
+            )
+        ]
+
+
+def _decision(
+    customer_id: str,
+    product_id: str,
+    reason: int,
+    since: int,
+    until: int,
+    basis: int,
+    chance: float,
+) -> Decision:
+    told = None if chance != chance else chance  # NaN: there is none
+    if reason == 4:
+        return Decision(customer_id, product_id, False, REASONS[4], None, None, None, told)
+    end = None if until == FOREVER else until
+    return Decision(customer_id, product_id, True, REASONS[reason], since, end, BASES[basis], told)
+
+
+def _side_by_side(terms: Terms) -> Floats:
+    """Return the terms of each target in one row."""
+    columns = [
+        terms.gap,
+        terms.typical,
+        terms.usual_quantity,
+        terms.offset,
+        terms.basis,
+        terms.is_learned,
+        terms.is_on,
+    ]
+    return np.stack([np.asarray(column, dtype=np.float64) for column in columns], axis=1)
