@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from random_shop import CUSTOMERS, MOMENTS, PRODUCTS, catalogs, order_logs, policies
 
 import personalize as pz
-from personalize.id_table import SEPARATOR, IdTable, as_bytes, fill_slots, id_hash, id_number
+from personalize.id_table import SEPARATOR, IdTable, as_bytes, fill_slots, id_hash, id_numbers
 from personalize.packing import pack
 from personalize.purchases import PurchaseState
 from personalize.suppression import CustomerScopes, packed, unowned
@@ -107,7 +107,7 @@ def test_many_units_and_moments() -> None:
     ]
     state = PurchaseState.from_lines("c", log)
     numbers = np.frombuffer(pack(state).numbers, np.int32)
-    targets = np.array([[0, 7, -1], [1, 7, -1], [2, -1, -1]])
+    targets = np.array([[0, 1, 2], [7, 7, -1], [-1, -1, -1]])
     room = np.zeros(2, np.int64), np.zeros(2, np.bool_)
     found = [
         packed.summary_of(numbers, targets, level, target, *room)
@@ -123,17 +123,30 @@ def test_many_units_and_moments() -> None:
     assert not room[1].any()
 
 
-@given(st.lists(st.text(max_size=6), unique=True, max_size=40), st.text(max_size=6))
-def test_ids_are_found_by_number(ids: list[str], other: str) -> None:
+texts = st.text(st.characters(exclude_characters=SEPARATOR), max_size=6)
+
+
+@given(st.lists(texts, unique=True, max_size=40), st.lists(texts, min_size=1, max_size=5))
+def test_ids_are_found_by_number(ids: list[str], others: list[str]) -> None:
     """Each has its place; what is not there has none."""
     table = IdTable.of(ids)
     plain = np.full_like(table.slots, -1)
     fill_slots.py(table.ids, table.starts, plain)
     assert plain.tolist() == table.slots.tolist()
-    for each in [*ids, other]:
-        text = as_bytes(each)
-        found = id_number(text, 0, len(text), id_hash(text, 0, len(text)), *table)
-        assert found == (ids.index(each) if each in ids else -1)
+    asked = [*others, *ids]
+    begins, _, nums = id_numbers(as_bytes(SEPARATOR.join(asked)), len(asked), *table)
+    assert nums.tolist() == [ids.index(each) if each in ids else -1 for each in asked]
+    assert np.diff(begins).tolist() == [len(as_bytes(each)) + 1 for each in asked]
+
+
+def test_ids_of_one_hash_are_told_apart() -> None:
+    """Two ids that hash alike are two."""
+    asked = ["costarring", "liquid", "c"]
+    first, second = (id_hash(as_bytes(each), 0, len(each)) for each in asked[:2])
+    assert first == second
+    for ids in (["costarring", "a", "liquid"], ["liquid", "b"], ["c"]):
+        found = id_numbers(as_bytes(SEPARATOR.join(asked)), 3, *IdTable.of(ids))[2]
+        assert found.tolist() == [ids.index(each) if each in ids else -1 for each in asked]
 
 
 @pytest.mark.parametrize("n", [1, MANY - 1, MANY, 150])

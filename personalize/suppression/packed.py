@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from personalize.compiled import compiled
-from personalize.id_table import SEPARATOR, Bytes, IdTable, as_bytes, id_hash, id_number, is_same
+from personalize.id_table import SEPARATOR, Bytes, IdTable, as_bytes, id_hash, id_numbers, is_same
 from personalize.packing import HEAD_INTS, PackedState
 from personalize.repurchase import (
     BASES,
@@ -50,10 +50,10 @@ def summary_of(
     ----------
     numbers : int32
         As in `PackedState`.
-    targets : int64, shape (n_products, 3)
+    targets : int64, shape (3, n_products)
         Of each of the customer's products, by scope.
     level, target : int
-        Column of `targets`, and what must stand there.
+        Row of `targets`, and what must stand there.
     units, is_in : shape (n_times,)
         Room, zero before and after.
     """
@@ -63,7 +63,7 @@ def summary_of(
     units_at = times_at + n_purchases + numbers[4]
     first, last = n_times, -1
     for product in range(n_owned):
-        if targets[product, level] == target:
+        if targets[level, product] == target:
             for i in range(numbers[starts_at + product], numbers[starts_at + product + 1]):
                 at = numbers[times_at + i]
                 units[at] += (
@@ -148,36 +148,20 @@ def chance_of_pair(
     return chance_of(added(terms[OFFSET] + base, weights, pair))
 
 
-def laid_out(
-    products: Bytes, numbers: Any, ids: Bytes, starts: Ints, slots: Any, scopes: Ints
-) -> tuple[Ints, Ints, Ints]:
-    """Return where each of a customer's products starts, its hash, and its targets by scope.
+def scopes_of(nums: Ints, n: int, scopes: Any, none: int) -> Ints:
+    """Return place, group and one-per-need type of products, shape (3, n_products).
 
-    What was sent back has no group and no type: it says nothing about others.
+    Only the first `n` have the latter two, others `none`.
     """
-    n_owned, n_products = numbers[1], numbers[1] + numbers[3]
-    begins = np.zeros(n_products + 1, np.int64)
-    hashes = np.empty(n_products, np.int64)
-    targets = np.full((n_products, 3), -1, np.int64)
-    for product in range(n_products):
-        start = begins[product]
-        stop = end_of(products, start)
-        hashes[product] = id_hash(products, start, stop)
-        targets[product, 0] = product
-        num = id_number(products, start, stop, hashes[product], ids, starts, slots)
-        if num >= 0 and product < n_owned:
-            targets[product, 1] = scopes[num, 0]
-            targets[product, 2] = scopes[num, 1]
-        begins[product + 1] = stop + 1
-    return begins, hashes, targets
-
-
-def end_of(text: Bytes, start: int) -> int:
-    """Return where the id that starts here ends."""
-    stop = start
-    while stop < len(text) and text[stop] != 31:  # the separator
-        stop += 1
-    return stop
+    found = np.full((3, len(nums)), none, np.int64)
+    for i in range(len(nums)):
+        found[0, i] = i
+        if nums[i] >= 0 and i < n:
+            if scopes[nums[i], 0] >= 0:
+                found[1, i] = scopes[nums[i], 0]
+            if scopes[nums[i], 1] >= 0:
+                found[2, i] = scopes[nums[i], 1]
+    return found
 
 
 def _decide_packed(
@@ -188,9 +172,9 @@ def _decide_packed(
     numbers: Any,
     as_of: int,
     ids: Bytes,
-    starts: Ints,
-    slots: Any,
-    scopes: Ints,
+    starts: Any,
+    slots: Ints,
+    scopes: Any,
     terms: tuple[Floats, Floats, Floats],
     soon: Floats,
     customer_weights: Floats,
@@ -203,35 +187,37 @@ def _decide_packed(
 
     Returns how many are. A product that nothing knows has the last terms.
     """
-    n_times, n_owned = numbers[0], numbers[1]
-    begins, hashes, targets = laid_out(products, numbers, ids, starts, slots, scopes)
+    n_times, n_owned, n_products = numbers[0], numbers[1], numbers[1] + numbers[3]
+    n_asked = len(found)
+    begins, hashes, nums = id_numbers(products, n_products, ids, starts, slots)
+    targets = scopes_of(nums, n_owned, scopes, -2)  # what was sent back says nothing of others
+    asked_begins, asked_hashes, asked_nums = id_numbers(asked, n_asked, ids, starts, slots)
+    asked_targets = scopes_of(asked_nums, n_asked, scopes, -1)
     units, is_in = np.zeros(n_times, np.int64), np.zeros(n_times, np.bool_)
     times, rows, targeted = np.empty(8, np.int64), np.empty(3, np.int64), np.empty(3, np.int64)
     customer = habits_of(numbers, as_of) if n_owned else (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     base = added(0.0, customer_weights, customer)
-    n_found, place, start = 0, -1, 0
-    while start <= len(asked):
-        stop, place = end_of(asked, start), place + 1
-        hashed = id_hash(asked, start, stop)
-        num = id_number(asked, start, stop, hashed, ids, starts, slots)
-        group = scopes[num, 0] if num >= 0 else -1
-        kind = scopes[num, 1] if num >= 0 else -1
-        targeted[:] = -1
-        for product in range(len(hashes)):
-            begin = begins[product]
-            if (
-                hashes[product] == hashed
-                and begins[product + 1] - begin == stop + 1 - start
-                and is_same(asked, start, products, begin, stop - start)
-            ):
-                targeted[0] = product
-            if group >= 0 and targets[product, 1] == group:
-                targeted[1] = group
-            if kind >= 0 and targets[product, 2] == kind:
-                targeted[2] = kind
-        start = stop + 1
-        if targeted.max() < 0:
+    n_found = 0
+    for place in range(n_asked):
+        start, length = asked_begins[place], asked_begins[place + 1] - asked_begins[place]
+        hashed, num = asked_hashes[place], asked_nums[place]
+        group, kind = asked_targets[1, place], asked_targets[2, place]
+        in_group = in_kind = is_hit = False
+        for product in range(n_products):
+            is_hit |= hashes[product] == hashed
+            in_group |= targets[1, product] == group
+            in_kind |= targets[2, product] == kind
+        targeted[0] = -1
+        if is_hit:
+            for product in range(n_products):
+                begin = begins[product]
+                if begins[product + 1] - begin == length and is_same(
+                    asked, start, products, begin, length - 1
+                ):
+                    targeted[0] = product
+        if targeted[0] < 0 and not in_group and not in_kind:
             continue
+        targeted[1], targeted[2] = group if in_group else -1, kind if in_kind else -1
         times[:] = MISSING
         rows[0], rows[1], rows[2] = num, group, kind
         chance = np.nan
@@ -266,9 +252,8 @@ decide_packed = compiled(
     uses=(
         id_hash,
         is_same,
-        id_number,
-        end_of,
-        laid_out,
+        id_numbers,
+        scopes_of,
         long_at,
         summary_of,
         due_at,
@@ -298,12 +283,12 @@ class PackedRules:
     def __init__(self, rules: Rules) -> None:
         space, weights = rules.space, rules.weights[0]
         first, second, third = rules.levels
-        kinds = space.array("type")
+        groups, kinds = space.array("group"), space.array("type")
         single = np.append(rules.is_one_per_need, False)
         away = int(rules.return_days * DAY) if rules.returned_is_on else MISSING
         self._tables = (
             *IdTable.of(space.ids),
-            np.stack([space.array("group"), np.where(single[kinds], kinds, -1)], axis=1),
+            np.stack([groups, np.where(single[kinds], kinds, -1)], axis=1).astype(np.int32),
             (_side_by_side(first), _side_by_side(second), _side_by_side(third)),
             rules.product.soon,
             np.array(weights.customer),
