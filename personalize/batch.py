@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from personalize.blocks import at_once
+from personalize.blocks import at_once, in_blocks
 from personalize.columns import coded_column, listed, moments, strings, worded
 from personalize.following import Filled, Guards, Histories, follow_up
 from personalize.orders import Orders
@@ -27,12 +27,24 @@ from personalize.ranking import OFTEN_NEXT, PICK_REASONS, Barred, Pick
 from personalize.repurchase import BASES, RULE
 from personalize.sorting import order_within, row_starts, stable_order
 from personalize.suppression import REASONS, SCOPES, Decisions, ManyCustomers, numbers_in
-from personalize.times import DAY, MISSING
 from personalize.view import Question, View
 
 Ints = NDArray[np.int64]
 
+_CUSTOMERS: Final = 16_384
+"""Whose suppression is listed at a time."""
+
 DECISION_COLUMNS = ("suppress", "reason", "since", "until", "basis", "repurchase_probability")
+SUPPRESSION_COLUMNS = (
+    "customer_id",
+    "scope",
+    "target_id",
+    "reason",
+    "since",
+    "until",
+    "basis",
+    "repurchase_probability",
+)
 PICK_COLUMNS = ("customer_id", "product_id", "rank", "score", "reason", "because_product_id")
 COMPLEMENT_COLUMNS = (
     "basket_id",
@@ -116,32 +128,33 @@ class Batch:
     def suppress(self, chosen: Collection[str] | None) -> pd.DataFrame:
         """Return the suppression list of the customers asked about, by customer and target."""
         place, codes = self._places(chosen)
-        parts = [self._rows(level, place) for level in range(3)]
-        parts.append(self._returned_rows(place))
+        space = self.view.space
+        words, ranks = _ranked(space.ids, space.groups, space.types)
+        rules, nums = self.view.rules, self.nums
+
+        def of_block(start: int, stop: int) -> _Rows:
+            is_asked = place[start:stop] >= 0
+            theirs = self.purchases.between(start, stop if is_asked.any() else start)
+            many = ManyCustomers.from_purchases(rules, theirs, nums)
+            rows = self._listed(many, is_asked, ranks)
+            return rows._replace(customer=rows.customer + start)
+
+        parts = in_blocks(of_block, len(place), _CUSTOMERS)
         columns: list[NDArray[Any]] = [np.concatenate(each) for each in zip(*parts, strict=True)]
         rows = _Rows(*columns)
-        space = self.view.space
-        names, ranks = _ranked(space.ids, space.groups, space.types)
-        shift = np.array([0, len(space.ids), len(space.ids) + len(space.groups)])
-        target = rows.target + shift[rows.level]
-        # Customer by customer: what is compared lies side by side, however many there are.
-        order = stable_order(rows.place, len(codes))
-        keys = rows.level * np.int64(len(names)) + ranks[target]
-        starts = row_starts(np.bincount(rows.place, minlength=len(codes)))
-        order = order[order_within(starts, keys[order])]
-        rows = _Rows(*(column[order] for column in columns))
-        return pd.DataFrame(
-            {
-                "customer_id": worded(self.purchases.customer_ids, codes[rows.place]),
-                "scope": worded(SCOPES, rows.level),
-                "target_id": worded(names, target[order]),
-                "reason": worded(REASONS, rows.reason),
-                "since": moments(rows.since),
-                "until": moments(rows.until),
-                "basis": worded(BASES, rows.basis),
-                "repurchase_probability": rows.chance,
-            }
+        if chosen is not None:
+            order = stable_order(place[rows.customer], len(codes))
+            rows = _Rows(*(column[order] for column in columns))
+        made = at_once(
+            lambda: worded(self.purchases.customer_ids, rows.customer),
+            lambda: worded(SCOPES, rows.level),
+            lambda: worded(words, rows.target),
+            lambda: worded(REASONS, rows.reason),
+            lambda: moments(rows.since),
+            lambda: moments(rows.until),
+            lambda: worded(BASES, rows.basis),
         )
+        return pd.DataFrame(dict(zip(SUPPRESSION_COLUMNS, [*made, rows.chance], strict=True)))
 
     def _places(self, chosen: Collection[str] | None) -> tuple[Ints, Ints]:
         """Return the place of each customer code in the list, -1 for none, and the codes by it."""
@@ -155,41 +168,53 @@ class Batch:
         place[codes] = np.arange(len(codes))
         return place, codes
 
-    def _rows(self, level: int, place: Ints) -> _Rows:
-        table, until = self.many.owned[level], self.many.until[level]
-        rows = np.flatnonzero((until > self.as_of) & (place[table.customer] >= 0))
+    def _listed(self, many: ManyCustomers, is_asked: NDArray[np.bool_], ranks: Ints) -> _Rows:
+        """Return the rows of some customers, sorted.
+
+        So few at a time that what is looked at fits the processor's cache, however many there are.
+        """
+        space, n = self.view.space, len(is_asked)
+        shifts = (0, len(space.ids), len(space.ids) + len(space.groups))
+        parts = [self._suppressed(many, level, is_asked, shifts[level]) for level in range(3)]
+        parts.append(self._sent_back(many, is_asked))
+        columns: list[NDArray[Any]] = [np.concatenate(each) for each in zip(*parts, strict=True)]
+        rows = _Rows(*columns)
+        order = stable_order(rows.customer, n)
+        keys = rows.level * np.int64(len(ranks)) + ranks[rows.target]
+        starts = row_starts(np.bincount(rows.customer, minlength=n))
+        order = order[order_within(starts, keys[order])]
+        return _Rows(*(column[order] for column in columns))
+
+    def _suppressed(
+        self, many: ManyCustomers, level: int, is_asked: NDArray[np.bool_], shift: int
+    ) -> _Rows:
+        table, until = many.owned[level], many.until[level]
+        rows = np.flatnonzero((until > self.as_of) & is_asked[table.customer])
         target = table.target[rows]
         return _Rows(
-            place=place[table.customer[rows]],
+            customer=table.customer[rows],
             level=np.full(len(rows), level, dtype=np.int8),
-            target=target,
+            target=target + shift,
             reason=np.full(len(rows), level, dtype=np.int8),
             since=table.last_at[rows],
             until=until[rows],
-            basis=self.view.rules.levels[level].basis[target],
-            chance=self.many.chance(level, rows, self.as_of),
+            basis=self.view.rules.levels[level].basis[target].astype(np.int8),
+            chance=many.chance(level, rows, self.as_of),
         )
 
-    def _returned_rows(self, place: Ints) -> _Rows:
-        table, until = self.many.returned, self._returned_until
-        rows = np.flatnonzero((until > self.as_of) & (place[table.customer] >= 0))
+    def _sent_back(self, many: ManyCustomers, is_asked: NDArray[np.bool_]) -> _Rows:
+        table, until = many.returned, many.returned_until
+        rows = np.flatnonzero((until > self.as_of) & is_asked[table.customer])
         return _Rows(
-            place=place[table.customer[rows]],
+            customer=table.customer[rows],
             level=np.zeros(len(rows), dtype=np.int8),
             target=table.target[rows],
             reason=np.full(len(rows), 3, dtype=np.int8),
             since=table.last_at[rows],
             until=until[rows],
-            basis=np.full(len(rows), RULE),
+            basis=np.full(len(rows), RULE, dtype=np.int8),
             chance=np.full(len(rows), np.nan),
         )
-
-    @cached_property
-    def _returned_until(self) -> Ints:
-        rules, table = self.view.rules, self.many.returned
-        if not rules.returned_is_on:
-            return np.full(len(table), MISSING, dtype=np.int64)
-        return table.last_at + int(rules.return_days * DAY)
 
     # --- recommendation ---
 
@@ -234,7 +259,7 @@ class Batch:
         """Return what the histories alone fill, no anchors and nothing due in play."""
         view, many = self.view, self.many
         tables = (*many.owned, many.returned)
-        lasting = [until > self.as_of for until in (*many.until, self._returned_until)]
+        lasting = [until > self.as_of for until in (*many.until, self.many.returned_until)]
         lasting[0] = np.ones(len(tables[0]), dtype=np.bool_)  # what is owned is never shown again
         product, group, kind, back = (
             _rows_of(table.customer[use], table.target[use], codes)
@@ -262,7 +287,7 @@ class Batch:
         product, group, kind = many.owned
         starts = [np.searchsorted(t.customer, codes) for t in (*many.owned, many.returned)]
         ends = [np.searchsorted(t.customer, codes, "right") for t in (*many.owned, many.returned)]
-        lasting = [until > as_of for until in (*many.until, self._returned_until)]
+        lasting = [until > as_of for until in (*many.until, self.many.returned_until)]
         due = self._due_rows() if include_due else None
         for i in range(len(codes)):
             own, of_group, of_kind, back = (slice(starts[j][i], ends[j][i]) for j in range(4))
@@ -373,15 +398,15 @@ class _Picks(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Rows of a suppression list as parallel arrays: whose by place in the list, and of what."""
+    """Rows of a suppression list as parallel arrays: whose by code, and of what in all words."""
 
-    place: Ints
+    customer: Ints
     level: NDArray[np.int8]
     target: Ints
     reason: NDArray[np.int8]
     since: Ints
     until: Ints
-    basis: Ints
+    basis: NDArray[np.int8]
     chance: NDArray[np.float64]
 
 

@@ -385,7 +385,7 @@ class Purchases:
         Kept lines of known customers, by customer, then moment; `product` is a code of the
         orders' ``product_ids``.
     returned_customer, returned_product, returned_at : shape (n_returned,)
-        Lines sent back, all of them.
+        Lines sent back, all of them, by customer.
     """
 
     customer_ids: pa.Array
@@ -406,6 +406,7 @@ class Purchases:
         # By customer once, so that every scope's purchases are found side by side.
         kept = kept[stable_order(customer[kept], len(orders.customer_ids))]
         back = np.flatnonzero(known & ~orders.kept)
+        back = back[stable_order(customer[back], len(orders.customer_ids))]
         return cls(
             customer_ids=orders.customer_ids,
             customer=customer[kept],
@@ -415,6 +416,21 @@ class Purchases:
             returned_customer=customer[back],
             returned_product=orders.line_product[back],
             returned_at=orders.returned_at[back],
+        )
+
+    def between(self, start: int, stop: int) -> Purchases:
+        """Return those of the customers from code `start` to before `stop`; codes begin anew."""
+        lines = slice(*np.searchsorted(self.customer, (start, stop)))
+        back = slice(*np.searchsorted(self.returned_customer, (start, stop)))
+        return Purchases(
+            customer_ids=self.customer_ids[start:stop],
+            customer=self.customer[lines] - np.int32(start),
+            product=self.product[lines],
+            at=self.at[lines],
+            quantity=self.quantity[lines],
+            returned_customer=self.returned_customer[back] - np.int32(start),
+            returned_product=self.returned_product[back],
+            returned_at=self.returned_at[back],
         )
 
     @cached_property

@@ -75,7 +75,6 @@ class Generator:
         *,
         connections: int = CONNECTIONS,
         first: int | None = None,
-        rate: int | None = None,
     ) -> dict[str, Any]:
         """Return what a closed loop comes to.
 
@@ -88,8 +87,6 @@ class Generator:
         connections : int
         first : int, optional
             With it every ``{n}`` in path and body is a number that is given once, from here on.
-        rate : int, requests per second, optional
-            autocannon's own fixed rate, over all connections.
 
         Returns
         -------
@@ -106,7 +103,6 @@ class Generator:
             "connections": connections,
             "numbered": first is not None,
             "first": first,
-            "rate": rate,
         }
         found = self._run("throughput.mjs", given)
         found["per_second"] = found["ok"] / found["seconds"]

@@ -99,7 +99,10 @@ class Bench:
 
 
 def single(bench: Bench) -> Found:
-    """Measure the single check against what a shop would build, and against a constant answer."""
+    """Measure the single check against what a shop would build, and against a constant answer.
+
+    Latencies are measured at half of our own maximum, those of the constant answer too.
+    """
     requests = questions.single(bench.pairs)
     with ExitStack() as stack:
         ours = stack.enter_context(bench.ours())
@@ -129,11 +132,13 @@ def single(bench: Bench) -> Found:
             ratios.append((name, REDIS))
         found = race(bench, {name: (one, requests) for name, one in contenders.items()}, ratios)
         found["answer_bytes"] = len(answer.body)
-        for name in [OURS, *[name for name in contenders if name.endswith("PostgreSQL")]]:
-            half = found["per_second"][name]["median"] / 2
-            found.setdefault("latency", {})[name] = latency(
-                bench, contenders[name], requests, half, with_autocannon=True
-            )
+        found["latency"] = {}
+        together: tuple[tuple[str, ...], ...] = ((OURS, RAW), (f"{OURS}, PostgreSQL",))
+        for names in together:
+            some = {name: contenders[name] for name in names if name in contenders}
+            if some:
+                half = found["per_second"][names[0]]["median"] / 2
+                found["latency"] |= latencies(bench, some, requests, half)
     return found
 
 
@@ -171,7 +176,7 @@ def recommend(bench: Bench) -> Found:
         assert all(answer.status == 200 for answer in sample), sample[0].body
         n_items = statistics.median(answer.body.count('"rank"') for answer in sample)
         bench.generator.open_loop(ours.url, requests, RECOMMEND_RATE, 1.0)
-        found = {"latency": {OURS: latency(bench, ours, requests, RECOMMEND_RATE)}}
+        found = {"latency": latencies(bench, {OURS: ours}, requests, RECOMMEND_RATE)}
         return found | {"items": n_items, "products": bench.size.products}
 
 
@@ -203,7 +208,7 @@ def orders(bench: Bench) -> Found:
     found = summed(per_second, [("durable", "durability off")])
     found["fsync_ms"] = fsync_ms(bench.folder)
     found["latency"] = {
-        f"checks at {CHECK_RATE}/s meanwhile, {name}": latencies(rows)
+        f"checks at {CHECK_RATE}/s meanwhile, {name}": quantiles(rows)
         for name, rows in while_writing.items()
     }
     return found
@@ -303,30 +308,27 @@ def summed(per_second: dict[str, list[float]], ratios: Sequence[tuple[str, str]]
     }
 
 
-def latency(
-    bench: Bench,
-    server: Server,
-    requests: Sequence[Request],
-    rate: float,
-    *,
-    with_autocannon: bool = False,
+def latencies(
+    bench: Bench, servers: Mapping[str, Server], requests: Sequence[Request], rate: float
 ) -> Found:
-    """Return the latency at a fixed rate, round by round."""
-    rows = [
-        bench.generator.open_loop(server.url, requests, rate, bench.seconds, warm_up=_WARM_UP)
-        for _ in range(bench.runs)
-    ]
-    if any(row["failed"] for row in rows):
-        raise RuntimeError(f"{server.url}: requests failed: {rows}")
-    found = latencies(rows)
-    if with_autocannon:
-        theirs = bench.generator.throughput(server.url, requests, bench.seconds, rate=int(rate))
-        found["autocannon_overall_rate_ms"] = theirs["latency_ms"]
-    return found
+    """Return the latency of each server at a fixed rate: they take turns, round by round."""
+    rows: dict[str, list[Found]] = {name: [] for name in servers}
+    for _ in range(bench.runs):
+        for name, server in servers.items():
+            row = bench.generator.open_loop(
+                server.url, requests, rate, bench.seconds, warm_up=_WARM_UP
+            )
+            if row["failed"]:
+                raise RuntimeError(f"{server.url}: requests failed: {row}")
+            rows[name].append(row)
+    return {name: quantiles(mine) for name, mine in rows.items()}
 
 
-def latencies(rows: Sequence[Found]) -> Found:
-    """Return the quantiles over rounds: median, smallest, largest."""
+def quantiles(rows: Sequence[Found]) -> Found:
+    """Return the quantiles of latency over rounds: median, smallest, largest.
+
+    ``lag_ms_p99`` is how late the generator itself was.
+    """
     return {
         "rate": rows[0]["rate"],
         **{

@@ -22,7 +22,6 @@ const result = await autocannon({
   url: given.url,
   connections: given.connections,
   duration: given.seconds,
-  overallRate: given.rate,
   timeout: 30,
   setupClient (client) {
     const mine = given.requests.filter((_, i) => i % given.connections === connection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -225,6 +226,13 @@ class ManyCustomers:
         gone = np.flatnonzero(a.find(back.customer, back.target) < 0)
         return cls(rules, purchases, (a, b, c), (d, e, f), back.take(gone), habits)
 
+    @cached_property
+    def returned_until(self) -> Ints:
+        """Until when each row of `returned` keeps its product away; int64 min: its rule is off."""
+        if not self.rules.returned_is_on:
+            return np.full(len(self.returned), MISSING, dtype=np.int64)
+        return self.returned.last_at + int(self.rules.return_days * DAY)
+
     def chance(self, level: int, rows: Ints, as_of: int) -> Floats:
         """Return the chance of a repurchase of rows of one level; NaN for row -1."""
         table, terms, weights = (
@@ -285,7 +293,6 @@ class ManyCustomers:
         since, until, owned = np.empty((3, n), dtype=np.int64)
         space = self.rules.space
         group_of, type_of = (np.append(space.array(name), -1) for name in ("group", "type"))
-        away = self.returned.last_at + int(self.rules.return_days * DAY)
 
         def work(start: int, stop: int) -> None:
             here = slice(start, stop)
@@ -295,9 +302,8 @@ class ManyCustomers:
             rows = [self.owned[i].find(who, targets[i]) for i in range(3)]
             for i in range(3):
                 put_times(times, 2 * i, rows[i], self.owned[i].last_at, self.until[i])
-            if self.rules.returned_is_on:
-                back = self.returned.find(who, what)
-                put_times(times, 6, back, self.returned.last_at, away)
+            back = self.returned.find(who, what)
+            put_times(times, 6, back, self.returned.last_at, self.returned_until)
             level = np.empty(stop - start, dtype=np.int64)
             fill_decisions(reason[here], since[here], until[here], level, times, as_of)
             owned[here] = rows[0]
