@@ -19,14 +19,23 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from personalize.blocks import at_once, in_blocks
-from personalize.columns import coded_column, listed, moments, strings, worded
+from personalize.columns import (
+    coded_column,
+    listed,
+    moments,
+    strings,
+    taken,
+    text_column,
+    worded,
+)
 from personalize.following import Filled, Guards, Histories, follow_up
 from personalize.orders import Orders
-from personalize.purchases import Purchases
+from personalize.purchases import CustomerLines, Purchases
 from personalize.ranking import OFTEN_NEXT, PICK_REASONS, Barred, Pick
 from personalize.repurchase import BASES, RULE
 from personalize.sorting import order_within, row_starts, stable_order
 from personalize.suppression import REASONS, SCOPES, Decisions, ManyCustomers, numbers_in
+from personalize.times import FOREVER, MISSING
 from personalize.view import Question, View
 
 Ints = NDArray[np.int64]
@@ -35,16 +44,6 @@ _CUSTOMERS: Final = 16_384
 """Whose suppression is listed at a time."""
 
 DECISION_COLUMNS = ("suppress", "reason", "since", "until", "basis", "repurchase_probability")
-SUPPRESSION_COLUMNS = (
-    "customer_id",
-    "scope",
-    "target_id",
-    "reason",
-    "since",
-    "until",
-    "basis",
-    "repurchase_probability",
-)
 PICK_COLUMNS = ("customer_id", "product_id", "rank", "score", "reason", "because_product_id")
 COMPLEMENT_COLUMNS = (
     "basket_id",
@@ -86,9 +85,14 @@ class Batch:
         return numbers_in(self.view.space, self.orders.product_ids.to_pylist())
 
     @cached_property
+    def lines(self) -> CustomerLines:
+        """Where the lines of each customer lie."""
+        return CustomerLines.of(self.orders)
+
+    @cached_property
     def purchases(self) -> Purchases:
         """What was bought, kept or sent back."""
-        return Purchases.from_orders(self.orders)
+        return self.lines.purchases(0, len(self.orders.customer_ids))
 
     @cached_property
     def many(self) -> ManyCustomers:
@@ -128,37 +132,27 @@ class Batch:
     def suppress(self, chosen: Collection[str] | None) -> pd.DataFrame:
         """Return the suppression list of the customers asked about, by customer and target."""
         place, codes = self._places(chosen)
-        space = self.view.space
+        space, ids = self.view.space, self.orders.customer_ids
         words, ranks = _ranked(space.ids, space.groups, space.types)
-        rules, nums = self.view.rules, self.nums
+        rules, nums, lines = self.view.rules, self.nums, self.lines
 
-        def of_block(start: int, stop: int) -> _Rows:
+        def of_block(start: int, stop: int) -> _Block:
             is_asked = place[start:stop] >= 0
-            theirs = self.purchases.between(start, stop if is_asked.any() else start)
+            theirs = lines.purchases(start, stop if is_asked.any() else start)
             many = ManyCustomers.from_purchases(rules, theirs, nums)
             rows = self._listed(many, is_asked, ranks)
-            return rows._replace(customer=rows.customer + start)
+            return _Block.of(rows, ids[start:stop], words, place[start:stop])
 
-        parts = in_blocks(of_block, len(place), _CUSTOMERS)
-        columns: list[NDArray[Any]] = [np.concatenate(each) for each in zip(*parts, strict=True)]
-        rows = _Rows(*columns)
-        if chosen is not None:
-            order = stable_order(place[rows.customer], len(codes))
-            rows = _Rows(*(column[order] for column in columns))
-        made = at_once(
-            lambda: worded(self.purchases.customer_ids, rows.customer),
-            lambda: worded(SCOPES, rows.level),
-            lambda: worded(words, rows.target),
-            lambda: worded(REASONS, rows.reason),
-            lambda: moments(rows.since),
-            lambda: moments(rows.until),
-            lambda: worded(BASES, rows.basis),
-        )
-        return pd.DataFrame(dict(zip(SUPPRESSION_COLUMNS, [*made, rows.chance], strict=True)))
+        blocks = in_blocks(of_block, len(place), _CUSTOMERS)
+        found = pd.DataFrame(_Block.columns(blocks))
+        if chosen is None:
+            return found
+        order = stable_order(np.concatenate([block.place for block in blocks]), len(codes))
+        return found.iloc[order].reset_index(drop=True)
 
     def _places(self, chosen: Collection[str] | None) -> tuple[Ints, Ints]:
         """Return the place of each customer code in the list, -1 for none, and the codes by it."""
-        place = np.full(len(self.purchases.customer_ids), -1, dtype=np.int64)
+        place = np.full(len(self.orders.customer_ids), -1, dtype=np.int64)
         if chosen is None:  # ascending by code is ascending by id
             place[self.orders.order_customer[self.orders.order_customer >= 0]] = 0
             codes = np.flatnonzero(place == 0)
@@ -408,6 +402,48 @@ class _Rows(NamedTuple):
     until: Ints
     basis: NDArray[np.int8]
     chance: NDArray[np.float64]
+
+
+class _Block(NamedTuple):
+    """The same as columns of the table; ``place`` is the customer's in the list."""
+
+    place: Ints
+    customer_id: pa.Array
+    scope: pa.Array
+    target_id: pa.Array
+    reason: pa.Array
+    since: Ints
+    until: Ints
+    basis: pa.Array
+    repurchase_probability: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: _Rows, customer_ids: pa.Array, words: pa.Array, place: Ints) -> Self:
+        """Return rows in words."""
+        return cls(
+            place=place[rows.customer],
+            customer_id=taken(customer_ids, rows.customer),
+            scope=taken(SCOPES, rows.level),
+            target_id=taken(words, rows.target),
+            reason=taken(REASONS, rows.reason),
+            since=rows.since,
+            until=np.where(rows.until == FOREVER, MISSING, rows.until),  # here it is in the cache
+            basis=taken(BASES, rows.basis),
+            repurchase_probability=rows.chance,
+        )
+
+    @classmethod
+    def columns(cls, blocks: Sequence[_Block]) -> dict[str, Any]:
+        """Return the columns of blocks, one below the other."""
+        found: dict[str, Any] = {}
+        for name, parts in zip(cls._fields[1:], [*zip(*blocks, strict=True)][1:], strict=True):
+            if isinstance(parts[0], pa.Array):
+                found[name] = text_column(parts)
+            elif name in ("since", "until"):
+                found[name] = moments(np.concatenate(parts))
+            else:
+                found[name] = np.concatenate(parts)
+        return found
 
 
 def _ranked(*vocabularies: Sequence[str]) -> tuple[pa.Array, Ints]:

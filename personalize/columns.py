@@ -101,8 +101,10 @@ def listed(chosen: Collection[str] | pd.DataFrame, name: str, argument: str) -> 
 
 def moments(micros: Ints) -> pd.Series:
     """Return times as datetime64[us, UTC]; none and for good are NaT."""
-    known = np.where(micros == FOREVER, MISSING, micros)
-    return pd.Series(known.view("datetime64[us]")).dt.tz_localize("UTC")
+    is_for_good = micros == FOREVER
+    if is_for_good.any():
+        micros = np.where(is_for_good, MISSING, micros)
+    return pd.Series(micros.view("datetime64[us]"), dtype="datetime64[us, UTC]")
 
 
 def strings(values: Sequence[str | None] | NDArray[Any]) -> pd.Series:
@@ -112,9 +114,18 @@ def strings(values: Sequence[str | None] | NDArray[Any]) -> pd.Series:
 
 def worded(words: Sequence[str | None] | pa.Array, codes: NDArray[Any]) -> pd.Series:
     """Return a string column of codes; code -1 is the last word."""
+    return text_column([taken(words, codes)])
+
+
+def taken(words: Sequence[str | None] | pa.Array, codes: NDArray[Any]) -> pa.Array:
+    """Return the texts of codes; code -1 is the last word."""
     # Arrow keeps its texts where they are: no object is made of any.
-    taken = pa.array(words, pa.large_string()).take(pa.array(codes % len(words)))
-    return pd.Series(pd.array(taken, dtype="str"))
+    return pa.array(words, pa.large_string()).take(pa.array(codes % len(words)))
+
+
+def text_column(parts: Sequence[pa.Array]) -> pd.Series:
+    """Return a string column of texts, part after part, none of them copied."""
+    return pd.Series(pd.array(pa.chunked_array(parts, pa.large_string()), dtype="str"))
 
 
 def by_key(

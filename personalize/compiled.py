@@ -9,10 +9,17 @@ written.
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from pickle import UnpicklingError  # noqa: TID251 - the name of an error, nothing is unpickled
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast
+
+log = logging.getLogger("personalize.compiled")
+
+_CACHE_ERRORS: Final = (EOFError, OSError, UnpicklingError)
+"""What numba raises where a file of its cache is cut off, or cannot be written."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,7 +58,10 @@ class Compiled(Generic[P, R]):
         fast = self._fast
         if fast is None:
             fast = self._compile()
-        return fast(*args, **kwargs)
+        try:
+            return fast(*args, **kwargs)
+        except _CACHE_ERRORS as error:  # no loop raises these: they are the cache's
+            return self._compile_anew(fast, error)(*args, **kwargs)
 
     @property
     def is_ready(self) -> bool:
@@ -63,6 +73,21 @@ class Compiled(Generic[P, R]):
             if self._fast is None:
                 self._fast = _wrapped_by_numba(self.py, self._uses)
             return self._fast
+
+    def _compile_anew(self, fast: Callable[P, R], error: Exception) -> Callable[P, R]:
+        """Return the loop compiled without the cache, which failed."""
+        with self._lock:
+            if self._fast is fast:  # nobody else was quicker
+                folder = getattr(getattr(fast, "stats", None), "cache_path", None)
+                log.warning(
+                    "the cache of compiled loops in %s cannot be used (%s); %s is compiled without "
+                    "it: delete what is there, or make room",
+                    folder,
+                    type(error).__name__,
+                    self.__name__,
+                )
+                self._fast = _wrapped_by_numba(self.py, self._uses, cache=False)
+            return cast("Callable[P, R]", self._fast)
 
 
 def compiled(py: Callable[P, R], uses: tuple[Callable[..., Any], ...] = ()) -> Compiled[P, R]:
@@ -82,7 +107,9 @@ def compiled(py: Callable[P, R], uses: tuple[Callable[..., Any], ...] = ()) -> C
     return Compiled(py, uses)
 
 
-def _wrapped_by_numba(py: Callable[P, R], uses: tuple[Callable[..., Any], ...]) -> Callable[P, R]:
+def _wrapped_by_numba(
+    py: Callable[P, R], uses: tuple[Callable[..., Any], ...], *, cache: bool = True
+) -> Callable[P, R]:
     import numba
 
     def wrap(cache: bool) -> Callable[P, R]:
@@ -93,7 +120,7 @@ def _wrapped_by_numba(py: Callable[P, R], uses: tuple[Callable[..., Any], ...]) 
         return cast("Callable[P, R]", cast("Any", jit(_rebound(py, inner))))
 
     try:
-        return wrap(cache=True)
+        return wrap(cache)
     except RuntimeError:  # numba's answer where neither the package nor the home can be written
         return wrap(cache=False)
 

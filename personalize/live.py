@@ -259,9 +259,8 @@ class Personalizer:
         StoreError
             If the store cannot be reached.
         InvalidConfigError
-            If `product_ids` is one text, or `as_of` no moment.
+            If `product_ids` is no list of texts, or `as_of` no moment.
         """
-        check_list(product_ids, "product_ids")
         touched = self.touched(customer_id, product_ids, as_of)
         told = {decision.product_id: decision for decision in touched}
         rows = (told.get(each) or unowned(customer_id, each) for each in product_ids)
@@ -275,6 +274,7 @@ class Personalizer:
         Of the products of `decide`, with its errors, these are few: of what is left out nothing
         like it was ever ordered, and its decision is `unowned`.
         """
+        check_list(product_ids, "product_ids")
         in_force = self.in_force
         before, moment = self._times(as_of)
         packed = self._packed(customer_id, before, moment)

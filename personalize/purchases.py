@@ -398,40 +398,9 @@ class Purchases:
     returned_at: Ints
 
     @classmethod
-    def from_orders(cls, orders: Orders) -> Self:
+    def from_orders(cls, orders: Orders) -> Purchases:
         """Return the purchases behind orders that are already cut at the moment of the question."""
-        customer = orders.order_customer[orders.line_order]
-        known = (customer >= 0) & ~orders.gift
-        kept = np.flatnonzero(known & orders.kept)
-        # By customer once, so that every scope's purchases are found side by side.
-        kept = kept[stable_order(customer[kept], len(orders.customer_ids))]
-        back = np.flatnonzero(known & ~orders.kept)
-        back = back[stable_order(customer[back], len(orders.customer_ids))]
-        return cls(
-            customer_ids=orders.customer_ids,
-            customer=customer[kept],
-            product=orders.line_product[kept],
-            at=orders.order_time[orders.line_order[kept]],
-            quantity=orders.quantity[kept] - orders.returned_quantity[kept],
-            returned_customer=customer[back],
-            returned_product=orders.line_product[back],
-            returned_at=orders.returned_at[back],
-        )
-
-    def between(self, start: int, stop: int) -> Purchases:
-        """Return those of the customers from code `start` to before `stop`; codes begin anew."""
-        lines = slice(*np.searchsorted(self.customer, (start, stop)))
-        back = slice(*np.searchsorted(self.returned_customer, (start, stop)))
-        return Purchases(
-            customer_ids=self.customer_ids[start:stop],
-            customer=self.customer[lines] - np.int32(start),
-            product=self.product[lines],
-            at=self.at[lines],
-            quantity=self.quantity[lines],
-            returned_customer=self.returned_customer[back] - np.int32(start),
-            returned_product=self.returned_product[back],
-            returned_at=self.returned_at[back],
-        )
+        return CustomerLines.of(orders).purchases(0, len(orders.customer_ids))
 
     @cached_property
     def orders_of(self) -> Occasion:
@@ -447,3 +416,58 @@ class Purchases:
         ids = pa.array(customer_ids, pa.large_string())
         found = pc.index_in(ids, value_set=self.customer_ids)
         return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class CustomerLines:
+    """Where the lines of each customer lie: purchases are laid out for as many as are asked about.
+
+    Parameters
+    ----------
+    orders : Orders
+        Already cut at the moment of the question.
+    kept, back : int, shape (n_kept,), (n_returned,)
+        The rows of kept lines and of those sent back whole, by customer, then as they stand.
+    kept_starts, back_starts : int64, shape (n_customers + 1,)
+        Where those of each customer start.
+    """
+
+    orders: Orders
+    kept: NDArray[Any]
+    back: NDArray[Any]
+    kept_starts: Ints
+    back_starts: Ints
+
+    @classmethod
+    def of(cls, orders: Orders) -> Self:
+        """Return them for the known customers of some orders; what was given away is no one's."""
+        n = len(orders.customer_ids)
+        customer = orders.order_customer[orders.line_order]
+        customer[orders.gift | (customer < 0)] = n
+        kept = np.where(orders.kept, customer, np.int32(n))
+        back = np.flatnonzero((customer < n) & ~orders.kept)
+        by_customer = stable_order(kept, n + 1)
+        kept_starts = row_starts(np.bincount(kept, minlength=n)[:n])
+        return cls(
+            orders=orders,
+            kept=by_customer[: kept_starts[-1]],
+            back=back[stable_order(customer[back], n)],
+            kept_starts=kept_starts,
+            back_starts=row_starts(np.bincount(customer[back], minlength=n)),
+        )
+
+    def purchases(self, start: int, stop: int) -> Purchases:
+        """Return those of the customers from code `start` to before `stop`; codes begin anew."""
+        orders, codes = self.orders, np.arange(stop - start, dtype=np.int32)
+        kept = self.kept[self.kept_starts[start] : self.kept_starts[stop]]
+        back = self.back[self.back_starts[start] : self.back_starts[stop]]
+        return Purchases(
+            customer_ids=orders.customer_ids[start:stop],
+            customer=np.repeat(codes, np.diff(self.kept_starts[start : stop + 1])),
+            product=orders.line_product[kept],
+            at=orders.order_time[orders.line_order[kept]],
+            quantity=orders.quantity[kept] - orders.returned_quantity[kept],
+            returned_customer=np.repeat(codes, np.diff(self.back_starts[start : stop + 1])),
+            returned_product=orders.line_product[back],
+            returned_at=orders.returned_at[back],
+        )

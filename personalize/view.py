@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,18 +92,27 @@ def check_moment(moment: str) -> None:
         )
 
 
-def check_list(product_ids: object, argument: str) -> None:
-    """Raise if one text was given for a list of ids.
+def check_list(product_ids: Any, argument: str) -> None:
+    """Raise if something else was given for a list of ids.
 
     Raises
     ------
     InvalidConfigError
-        If it was.
+        If it is one text, or an id is no text.
     """
     if isinstance(product_ids, str):
         raise InvalidConfigError(
             f"{argument}: {product_ids!r} is one text; give a list of ids", field=argument
         )
+    try:
+        "".join(product_ids)
+    except TypeError:
+        ids = product_ids if isinstance(product_ids, Iterable) else [product_ids]
+        bad = next(each for each in ids if not isinstance(each, str))
+        raise InvalidConfigError(
+            f"{argument}: {bad!r} is no text; give a list of ids, each of them text",
+            field=argument,
+        ) from None
 
 
 def check_k(k: int) -> None:

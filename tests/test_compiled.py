@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -150,3 +151,55 @@ def test_two_threads_that_meet_in_the_lock_compile_once(monkeypatch: pytest.Monk
     fast(VALUES)
     monkeypatch.setattr(numba, "njit", None)
     assert fast._compile()(VALUES) == total(VALUES)
+
+
+DAMAGED = """
+import logging
+import numpy as np
+from personalize.compiled import compiled
+
+def loop(values):
+    return values.sum()
+
+logging.basicConfig(format="%(message)s")
+fast = compiled(loop)
+print(fast(np.ones(3)), fast(np.ones(3, dtype=np.int64)), fast(np.ones(4)))
+"""
+
+
+@pytest.mark.parametrize("suffix", [".nbc", ".nbi"])
+@pytest.mark.parametrize("length", [0, 100])
+def test_a_damaged_cache_is_passed_by(tmp_path: Path, suffix: str, length: int) -> None:
+    """What was cut off in the cache is compiled anew, and the folder to look at is named."""
+    (tmp_path / "loop.py").write_text(DAMAGED, encoding="utf-8")
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-B", "loop.py"],
+            cwd=tmp_path,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    first = run()
+    assert (first.stdout, first.stderr) == ("3.0 3 4.0\n", "")
+    for path in (tmp_path / "cache").rglob(f"*{suffix}"):
+        path.write_bytes(path.read_bytes()[:length])
+    second = run()
+    assert second.stdout == first.stdout
+    assert second.stderr.count("is compiled without it") == 1
+    assert str(tmp_path / "cache") in second.stderr
+
+
+def test_one_thread_of_many_compiles_without_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever fails while another thread compiles anew takes what that one made."""
+    fast = compiled(total)
+    fast(VALUES)
+    stale, made = fast._fast, fast._compile_anew
+    assert stale is not None
+    anew = made(stale, EOFError())
+    monkeypatch.setattr(numba, "njit", None)
+    assert made(stale, EOFError()) is anew
+    assert fast(VALUES) == total(VALUES)

@@ -420,6 +420,9 @@ def test_tables_that_are_not_orders_are_refused(engine: pz.Engine) -> None:
         engine.suppress(log)  # type: ignore[arg-type]
     with pytest.raises(pz.InvalidConfigError, match="product_ids: 'tie' is one text"):
         engine.decide(pz.PurchaseState.unknown("ann"), "tie", NOW)
+    for given in (5, ["tie"] * 12 + [5]):
+        with pytest.raises(pz.InvalidConfigError, match="product_ids: 5 is no text; give a list"):
+            engine.decide(pz.PurchaseState.unknown("ann"), given, NOW)  # type: ignore[arg-type]
 
 
 def test_values_show_themselves_in_one_line(engine: pz.Engine, orders: pz.Orders) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -226,6 +227,14 @@ def test_one_text_is_no_list_of_products(live: pz.Personalizer) -> None:
     """Letters are no products."""
     with pytest.raises(pz.InvalidConfigError, match="is one text; give a list of ids"):
         live.decide("c-1", COAT)
+
+
+@pytest.mark.parametrize("n", [1, MANY])
+@pytest.mark.parametrize("bad", [5, None, b"tie", ["tie"]])
+def test_ids_are_texts(live: pz.Personalizer, n: int, bad: object) -> None:
+    """However many are asked about, what is no text is named."""
+    with pytest.raises(pz.InvalidConfigError, match=re.escape(f"product_ids: {bad!r} is no text")):
+        live.touched("c-1", [COAT] * n + [bad])  # type: ignore[list-item]
 
 
 def test_touched_in_the_past(store: pz.Store, live: pz.Personalizer) -> None:

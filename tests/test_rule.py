@@ -247,10 +247,9 @@ def test_compiled_due_dates_are_the_plain_ones(
 ) -> None:
     """The compiled loop gives what the interpreter gives, to the microsecond."""
     n, first, span, last, before, target = (np.array(each) for each in zip(*rows, strict=True))
-    arguments = (
-        target, n, first, first + span, last, last + before, np.array(gaps), np.array(typical),
-        np.array(usual), np.array(learned), np.array(on), min_days, strength,
-    )  # fmt: skip
+    nothing = np.zeros(len(gaps))
+    terms = np.array([gaps, typical, usual, nothing, nothing, learned, on]).T.copy()
+    arguments = (target, n, first, first + span, last, last + before, terms, min_days, strength)
     fast, plain = (np.full(len(rows), MISSING) for _ in range(2))
     fill_due(fast, *arguments)
     fill_due.py(plain, *arguments)

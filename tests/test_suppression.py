@@ -744,9 +744,8 @@ def test_compiled_chances_are_the_plain_ones() -> None:
     rows = rng.integers(-1, n, 300)
     arguments = (
         rows, rng.normal(size=8) / 4, rng.normal(size=7) / 4, rng.normal(size=(3, 7)), LOYALTY,
-        rng.normal(size=7), rng.uniform(1, 900, 7), rng.uniform(0, 4, 7), rng.normal(size=(7, 33)),
-        rng.integers(0, 7, n), rng.integers(1, 9, n), first, last,
-        rng.integers(1, 9, n), rng.integers(9, 99, n),
+        rng.uniform(0.5, 4, size=(7, 7)), rng.normal(size=(7, 33)), rng.integers(0, 7, n),
+        rng.integers(1, 9, n), first, last, rng.integers(1, 9, n), rng.integers(9, 99, n),
         700 * DAY, rng.integers(0, 3, n),
     )  # fmt: skip
     fast, plain = (np.full(len(rows), math.nan) for _ in range(2))

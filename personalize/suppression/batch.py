@@ -25,6 +25,7 @@ from personalize.repurchase import (
     place_of,
 )
 from personalize.sorting import stable_order
+from personalize.suppression.by_row import chance_of_pair, until_of
 from personalize.suppression.rule import basis_level, combine, due_at
 from personalize.suppression.terms import Floats, Ints, Rules, Terms
 from personalize.times import DAY, MISSING
@@ -38,30 +39,13 @@ def _fill_due(
     last_at: Ints,
     last_quantity: Ints,
     total_quantity: Ints,
-    gap: Floats,
-    typical: Floats,
-    usual: Floats,
-    is_learned: NDArray[np.bool_],
-    is_on: NDArray[np.bool_],
+    terms: Floats,
     min_days: float,
     rhythm_strength: float,
 ) -> None:
     for i in range(len(until)):
-        t = target[i]
-        if is_on[t]:
-            until[i] = due_at(
-                n_orders[i],
-                first_at[i],
-                last_at[i],
-                last_quantity[i],
-                total_quantity[i],
-                gap[t],
-                typical[t],
-                usual[t],
-                is_learned[t],
-                min_days,
-                rhythm_strength,
-            )
+        owned = (n_orders[i], first_at[i], last_at[i], last_quantity[i], total_quantity[i])
+        until[i] = until_of(owned, terms[target[i]], min_days, rhythm_strength)
 
 
 def _fill_chance(
@@ -71,9 +55,7 @@ def _fill_chance(
     customer_weights: Floats,
     customers: Floats,
     loyalty: int,
-    offset: Floats,
-    typical: Floats,
-    usual: Floats,
+    terms: Floats,
     soon: Floats,
     target: Ints,
     n_orders: Ints,
@@ -87,24 +69,12 @@ def _fill_chance(
     for i in range(len(rows)):
         r = rows[i]
         if r >= 0:
-            c = customer[r]
-            t = target[r]
-            step, share = place_of(log_days(last_at[r], as_of))
-            low = soon[t, step]
-            pair = pair_features(
-                n_orders[r],
-                first_at[r],
-                last_at[r],
-                last_quantity[r],
-                total_quantity[r],
-                as_of,
-                typical[t],
-                usual[t],
-                customers[c, loyalty],
-                low + share * (soon[t, step + 1] - low),
+            owned = (n_orders[r], first_at[r], last_at[r], last_quantity[r], total_quantity[r])
+            c, t = customer[r], target[r]
+            base = added(0.0, customer_weights, customers[c])
+            chance[i] = chance_of_pair(
+                owned, as_of, base, weights, customers[c, loyalty], terms[t], soon[t]
             )
-            base = offset[t] + added(0.0, customer_weights, customers[c])
-            chance[i] = chance_of(added(base, weights, pair))
 
 
 def _fill_decisions(
@@ -135,8 +105,10 @@ def _put_times(out: Ints, column: int, rows: Ints, since: Ints, until: Ints) -> 
 
 
 put_times = compiled(_put_times)
-fill_due = compiled(_fill_due, uses=(due_at,))
-fill_chance = compiled(_fill_chance, uses=(pair_features, place_of, log_days, added, chance_of))
+fill_due = compiled(_fill_due, uses=(due_at, until_of))
+fill_chance = compiled(
+    _fill_chance, uses=(pair_features, place_of, log_days, added, chance_of, chance_of_pair)
+)
 fill_decisions = compiled(_fill_decisions, uses=(combine, basis_level))
 
 
@@ -248,9 +220,7 @@ class ManyCustomers:
             np.array(weights.customer),
             self.habits.features(self.purchases.orders_of, as_of),
             LOYALTY,
-            terms.offset,
-            terms.typical,
-            terms.usual_quantity,
+            terms.rows,
             terms.soon,
             table.target,
             table.n_orders,
@@ -317,7 +287,7 @@ class ManyCustomers:
 
 
 def _until(rules: Rules, terms: Terms, table: OwnedTable) -> Ints:
-    until = np.full(len(table), MISSING, dtype=np.int64)
+    until = np.empty(len(table), dtype=np.int64)
     fill_due(
         until,
         table.target,
@@ -326,11 +296,7 @@ def _until(rules: Rules, terms: Terms, table: OwnedTable) -> Ints:
         table.last_at,
         table.last_quantity,
         table.total_quantity,
-        terms.gap,
-        terms.typical,
-        terms.usual_quantity,
-        terms.is_learned,
-        terms.is_on,
+        terms.rows,
         rules.min_days,
         rules.rhythm_strength,
     )

@@ -26,14 +26,11 @@ from personalize.repurchase import (
     pair_features,
     place_of,
 )
+from personalize.suppression.by_row import Summary, chance_of_pair, until_of
 from personalize.suppression.rule import REASONS, basis_level, combine, due_at
 from personalize.suppression.single import Decision
-from personalize.suppression.terms import Floats, Ints, Rules, Terms
+from personalize.suppression.terms import BASIS, Floats, Ints, Rules
 from personalize.times import DAY, FOREVER, MISSING
-
-GAP, TYPICAL, USUAL, OFFSET, BASIS, IS_LEARNED, IS_ON = range(7)
-"""The columns of the terms of one target, side by side: one wait for memory brings them all."""
-Summary = tuple[int, int, int, int, int]
 
 
 def long_at(numbers: Any, place: int) -> int:
@@ -83,25 +80,6 @@ def summary_of(
     return n_orders, first_at, long_at(numbers, HEAD_INTS + 2 * last), newest, total
 
 
-def until_of(owned: Summary, terms: Floats, min_days: float, rhythm_strength: float) -> int:
-    """Return when something owned is due again; int64 min where its rule is off."""
-    if terms[IS_ON] == 0.0:
-        return MISSING
-    return due_at(
-        owned[0],
-        owned[1],
-        owned[2],
-        owned[3],
-        owned[4],
-        terms[GAP],
-        terms[TYPICAL],
-        terms[USUAL],
-        terms[IS_LEARNED] != 0.0,
-        min_days,
-        rhythm_strength,
-    )
-
-
 def habits_of(numbers: Any, as_of: int) -> tuple[float, ...]:
     """Return the features of a customer who owns something."""
     n_times = numbers[0]
@@ -119,33 +97,6 @@ def habits_of(numbers: Any, as_of: int) -> tuple[float, ...]:
         numbers[2],
         long_at(numbers, 6),
     )
-
-
-def chance_of_pair(
-    owned: Summary,
-    as_of: int,
-    base: float,
-    weights: Floats,
-    loyalty: float,
-    terms: Floats,
-    soon: Floats,
-) -> float:
-    """Return the chance that something owned is bought again within the horizon."""
-    step, share = place_of(log_days(owned[2], as_of))
-    low = soon[step]
-    pair = pair_features(
-        owned[0],
-        owned[1],
-        owned[2],
-        owned[3],
-        owned[4],
-        as_of,
-        terms[TYPICAL],
-        terms[USUAL],
-        loyalty,
-        low + share * (soon[step + 1] - low),
-    )
-    return chance_of(added(terms[OFFSET] + base, weights, pair))
 
 
 def scopes_of(nums: Ints, n: int, scopes: Any, none: int) -> Ints:
@@ -289,7 +240,7 @@ class PackedRules:
         self._tables = (
             *IdTable.of(space.ids),
             np.stack([groups, np.where(single[kinds], kinds, -1)], axis=1).astype(np.int32),
-            (_side_by_side(first), _side_by_side(second), _side_by_side(third)),
+            (first.rows, second.rows, third.rows),
             rules.product.soon,
             np.array(weights.customer),
             np.array(weights.pair),
@@ -350,17 +301,3 @@ def _decision(
         return Decision(customer_id, product_id, False, REASONS[4], None, None, None, told)
     end = None if until == FOREVER else until
     return Decision(customer_id, product_id, True, REASONS[reason], since, end, BASES[basis], told)
-
-
-def _side_by_side(terms: Terms) -> Floats:
-    """Return the terms of each target in one row."""
-    columns = [
-        terms.gap,
-        terms.typical,
-        terms.usual_quantity,
-        terms.offset,
-        terms.basis,
-        terms.is_learned,
-        terms.is_on,
-    ]
-    return np.stack([np.asarray(column, dtype=np.float64) for column in columns], axis=1)

@@ -22,6 +22,9 @@ from personalize.suppression.rule import REASONS
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+GAP, TYPICAL, USUAL, OFFSET, BASIS, IS_LEARNED, IS_ON = range(7)
+"""The columns of `Terms.rows`."""
+
 
 @dataclass(frozen=True, eq=False)
 class Terms:
@@ -54,6 +57,20 @@ class Terms:
     is_on: NDArray[np.bool_]
     offset: Floats
     soon: Floats
+
+    @cached_property
+    def rows(self) -> Floats:
+        """All but `soon` side by side, a row per target: columns `GAP` to `IS_ON`."""
+        columns = [
+            self.gap,
+            self.typical,
+            self.usual_quantity,
+            self.offset,
+            self.basis,
+            self.is_learned,
+            self.is_on,
+        ]
+        return np.stack([np.asarray(column, dtype=np.float64) for column in columns], axis=1)
 
     def take(self, rows: Ints) -> Terms:
         """Return the terms of these rows."""
