@@ -193,6 +193,25 @@ def test_a_damaged_cache_is_passed_by(tmp_path: Path, suffix: str, length: int) 
     assert str(tmp_path / "cache") in second.stderr
 
 
+@pytest.mark.parametrize("error", [EOFError(), OSError("no space left")])
+def test_a_cache_that_fails_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """Whether it cannot be read or cannot be written: there is an answer, and a warning."""
+
+    def njit(*, cache: bool, nogil: bool) -> Any:
+        def fail(_values: Any) -> float:
+            raise error
+
+        return lambda py: fail if cache else py
+
+    monkeypatch.setattr(numba, "njit", njit)
+    fast = compiled(total)
+    assert [fast(VALUES) for _ in range(2)] == [total(VALUES)] * 2
+    (record,) = caplog.records
+    assert f"({type(error).__name__}); total is compiled without it" in record.getMessage()
+
+
 def test_one_thread_of_many_compiles_without_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever fails while another thread compiles anew takes what that one made."""
     fast = compiled(total)

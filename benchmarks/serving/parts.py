@@ -145,8 +145,8 @@ def single(bench: Bench) -> Found:
 def hundred(bench: Bench) -> Found:
     """Measure a check of 100 products, 5 of them owned, against a constant answer of its size.
 
-    Once of customers who are asked about again and again, and once of so many that each is asked
-    about long after the service has forgotten them.
+    Once of few customers who are asked about again and again, and once of so many that nothing of
+    them is in the processor's cache when their turn comes again.
     """
     everyone = questions.hundred(bench.customers, bench.size)
     requests = everyone[:N_HUNDRED]
