@@ -66,13 +66,21 @@ class Sales:
         cls, nums: Array, times: Array, n_products: int, config: EngineConfig, as_of: int
     ) -> Self:
         """Return the sales of order lines; the parameters are those of `Demand.fit`."""
+        left = cls.season_left((as_of - times) / DAY)
+        ever, season = (
+            np.bincount(nums, weights, minlength=n_products).astype(np.float64)
+            for weights in (None, left)
+        )
+        return cls(ever, cls.now_of_lines(nums, times, n_products, config, as_of), season)
+
+    @classmethod
+    def now_of_lines(
+        cls, nums: Array, times: Array, n_products: int, config: EngineConfig, as_of: int
+    ) -> Array:
+        """Return `now` alone."""
         age = (as_of - times) / DAY
         fade = (1.0 + age * cls.fading_rate(config)) ** -FADING_POWER
-
-        def summed(weights: Array | None) -> Array:
-            return np.bincount(nums, weights, minlength=n_products).astype(np.float64)
-
-        return cls(summed(None), summed(fade), summed(cls.season_left(age)))
+        return np.bincount(nums, fade, minlength=n_products).astype(np.float64)
 
     @staticmethod
     def fading_rate(config: EngineConfig) -> float:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from personalize.assembly import OrderRows, Vocabularies, assemble
+from personalize.blocks import at_once
 from personalize.cells import (
     Cells,
     Coded,
@@ -320,11 +321,16 @@ class _Gathered:
                 for n, size in enumerate(self._sizes)
             ]
             arrays[name] = np.concatenate(pieces)
+        ours = [_NAMES.get(name, name) for name in _CODED]
+        united = at_once(
+            *(
+                partial(_united, self._words.pop(name, []), arrays.get(mine))
+                for name, mine in zip(_CODED, ours, strict=True)
+            )
+        )
         vocabularies: dict[str, pa.Array] = {}
-        for name in _CODED:
-            ours = _NAMES.get(name, name)
-            words = self._words.pop(name, [])
-            vocabularies[ours], arrays[ours] = _united(words, arrays.get(ours))
+        for mine, (words, codes) in zip(ours, united, strict=True):
+            vocabularies[mine], arrays[mine] = words, codes
         whole = {n: a for n, a in arrays.items() if a is not None}
         return OrderRows(**{**_NO_ROWS, **whole}), Vocabularies(**vocabularies)
 

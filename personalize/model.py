@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from personalize.artifact import Contents
 from personalize.association import Association
+from personalize.blocks import at_once
 from personalize.catalog import Catalog, Product
 from personalize.config import EngineConfig
 from personalize.demand import Demand, Sales, Sold
@@ -97,26 +98,40 @@ class Model:
         catalog = _every_product(numbered, catalog)
         space = ProductSpace.from_model(list(catalog.products()))
         sensitive = [p.product_id for p in catalog.products() if p.sensitive]
-        baskets = Interactions.from_orders(orders, product_ids=known, sensitive=sensitive)
-        types = _type_baskets(baskets, space)
-        fitted, metrics, by_type, sold = _fit_levels(
-            _levels(orders, space, numbered), as_of, config
+        baskets: Interactions
+        levels: Levels
+        baskets, levels = at_once(
+            lambda: Interactions.from_orders(orders, product_ids=known, sensitive=sensitive),
+            lambda: _levels(orders, space, numbered),
+        )
+        types, (fitted, metrics, by_type, sold) = at_once(
+            lambda: _type_baskets(baskets, space), lambda: _fit_levels(levels, as_of, config)
         )
         lines = (*baskets.lines(), len(space), config, as_of)
         in_basket = np.repeat(np.arange(baskets.n_baskets), np.diff(baskets.basket_indptr))
         of_type = space.array("type")[baskets.basket_products]
+        demand, past, likeness, substitutes = at_once(
+            lambda: Demand.fit(*lines),
+            lambda: Past.fit(*lines, sold),
+            lambda: Likeness.fit(space.products, baskets, config, as_of),
+            lambda: fit_substitutes(
+                by_type.occasions, by_type.orders, (in_basket, of_type), as_of, config
+            ),
+        )
+        of_products, of_types = at_once(
+            lambda: Association.fit(baskets, config, as_of),
+            lambda: Association.fit(types, config, as_of),
+        )
         return cls(
             config=config,
             as_of=as_of,
             catalog=catalog,
-            products=Association.fit(baskets, config, as_of),
-            types=Association.fit(types, config, as_of),
-            demand=Demand.fit(*lines),
-            likeness=Likeness.fit(space.products, baskets, config, as_of),
+            products=of_products,
+            types=of_types,
+            demand=demand,
+            likeness=likeness,
             levels=fitted,
-            substitutes=fit_substitutes(
-                by_type.occasions, by_type.orders, (in_basket, of_type), as_of, config
-            ),
+            substitutes=substitutes,
             counts={
                 "orders": orders.n_orders,
                 "lines": orders.n_lines,
@@ -126,7 +141,7 @@ class Model:
                 "product_types": len(space.types),
             },
             metrics=metrics,
-            past=Past.fit(*lines, sold),
+            past=past,
         )
 
     def refreshed(self, orders: Orders, as_of: int, past: Past | None = None) -> Model:
@@ -254,7 +269,7 @@ def _type_baskets(baskets: Interactions, space: ProductSpace) -> Interactions:
 
 
 Levels = tuple[Callable[[], Level], Callable[[], Level], Callable[[], Level]]
-"""What makes each level: of a large shop there is room for one at a time."""
+"""What makes each level: of a large shop there is room for few at a time."""
 
 
 def _levels(orders: Orders, space: ProductSpace, numbered: pa.Array) -> Levels:
@@ -282,28 +297,39 @@ def _levels(orders: Orders, space: ProductSpace, numbered: pa.Array) -> Levels:
     )
 
 
+_Fitted = tuple[LevelModel, dict[str, float], Sold]
+
+
 def _fit_levels(
     levels: Levels, as_of: int, config: EngineConfig
 ) -> tuple[tuple[LevelModel, LevelModel, LevelModel], dict[str, float], Level, list[Sold]]:
     """Return what is learned of each level, figures of it, the level of types, and past sales."""
-    metrics: dict[str, float] = {}
-    sold: list[Sold] = []
+    from threadpoolctl import threadpool_limits
 
-    def fit(name: str, level: Level) -> LevelModel:
+    def fit(name: str, level: Level) -> _Fitted:
         curves = fit_curves(level, as_of, config)
         bought = level.occasions
         old = bought.at < cut_of(as_of)
         n_sold = np.bincount(bought.target[old], minlength=bought.n_targets)
-        sold.append(Sold(n_sold, int(bought.at.min(initial=as_of))))
+        sold = Sold(n_sold, int(bought.at.min(initial=as_of)))
         logistic, facts = fit_logistic(level, habits, as_of, config)
-        metrics.update({f"repurchase_{name}_{key}": value for key, value in facts.items()})
-        return LevelModel(curves, logistic, target_features(level, as_of, curves))
+        learned = LevelModel(curves, logistic, target_features(level, as_of, curves))
+        return learned, {f"repurchase_{name}_{key}": n for key, n in facts.items()}, sold
 
     product, group, kind = levels
-    by_product = product()
-    habits = earlier_habits(by_product, as_of, config)
-    first = fit(_LEVELS[0], by_product)
-    del by_product
-    second = fit(_LEVELS[1], group())
-    by_type = kind()
-    return (first, second, fit(_LEVELS[2], by_type)), metrics, by_type, sold
+    made = [product()]
+    habits = earlier_habits(made[0], as_of, config)
+    types: list[Level] = []
+
+    def fit_types() -> _Fitted:
+        types.append(kind())
+        return fit(_LEVELS[2], types[0])
+
+    with threadpool_limits(1):  # in all threads until the last is done
+        found = at_once(
+            lambda: fit(_LEVELS[0], made.pop()),  # let go of as soon as it is done
+            lambda: fit(_LEVELS[1], group()),
+            fit_types,
+        )
+    (first, second, third), facts, sold = zip(*found, strict=True)
+    return (first, second, third), facts[0] | facts[1] | facts[2], types[0], [*sold]

@@ -74,18 +74,19 @@ class Past:
         since = cut_of(as_of)
         is_old = times < since
         nums, times = nums[is_old], times[is_old]
-        of_day = [
-            Sales.of_lines(nums, times, n_products, config, as_of + int(days * DAY))
-            for days in LATER_DAYS
+        then = Sales.of_lines(nums, times, n_products, config, as_of)
+        later = [
+            Sales.now_of_lines(nums, times, n_products, config, as_of + int(days * DAY))
+            for days in LATER_DAYS[1:]
         ]
         first, second, third = (each.n_sold for each in sold)
         return cls(
             as_of=as_of,
             since=since,
             first_at=min(each.first_at for each in sold),
-            ever=of_day[0].ever,
-            now=np.stack([each.now for each in of_day]),
-            season=of_day[0].season,
+            ever=then.ever,
+            now=np.stack([then.now, *later]),
+            season=then.season,
             occasions=(first, second, third),
         )
 

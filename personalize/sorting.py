@@ -142,6 +142,20 @@ def distinct(values: Array) -> Array:
     return values[is_new]
 
 
+def is_among(values: Array, ascending: Array) -> Array:
+    """Return whether each value is among others that ascend; `numpy.isin` would sort both.
+
+    Examples
+    --------
+    >>> is_among(np.array([5, 2, 9]), np.array([2, 2, 5])).tolist()
+    [True, True, False]
+    """
+    if not len(ascending):
+        return np.zeros(len(values), dtype=bool)
+    place = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
+    return np.asarray(ascending[place] == values)
+
+
 def is_ascending(values: Array) -> bool:
     """Return whether no value is below the one before."""
     return bool((values[1:] >= values[:-1]).all())

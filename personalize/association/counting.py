@@ -13,7 +13,7 @@ import numpy as np
 
 from personalize.blocks import in_blocks, n_threads
 from personalize.compiled import compiled
-from personalize.sorting import row_starts, stable_order
+from personalize.sorting import order_within, row_starts, stable_order
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -171,7 +171,6 @@ def _transposed(indptr: Array, nums: Array, n_columns: int) -> tuple[Array, Arra
 
 
 def by_weight(indptr: Array, nums: Array, weights: Array, *more: Array) -> tuple[Array, ...]:
-    """Return a table with its rows by weight descending, then number."""
-    source = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
-    order = np.lexsort((nums, -weights, source))
+    """Return a table with its rows by weight descending, equal ones in the order they came."""
+    order = order_within(indptr, -weights)
     return indptr, nums[order], weights[order], *(array[order] for array in more)

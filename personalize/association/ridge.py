@@ -10,7 +10,7 @@ from personalize.association.counting import rows_in_blocks
 from personalize.association.owning import Owning
 from personalize.compiled import compiled
 from personalize.config import EngineConfig
-from personalize.sorting import row_starts, stable_order
+from personalize.sorting import order_within, row_starts, stable_order
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -47,7 +47,7 @@ def ridge_rows(
     place = np.full(len(owners), -1, np.int32)
     small = np.empty((keep, keep))
     work = np.empty((keep, keep))
-    pivots = np.empty(keep)
+    pivots, seconds = np.empty(keep), np.empty(keep)
     solution = np.empty(keep)
     mean = np.empty(keep)
     for target in range(start, stop):
@@ -79,19 +79,30 @@ def ridge_rows(
                 solution[i] = gram[first + i]
                 mean[i] = small[i, i]
             is_solved = True
-            for k in range(n):
+            for k in range(0, n, 2):  # two pivots at a time: each row is fetched half as often
                 pivots[k:n] = work[k, k:n]
                 if pivots[k] <= 1e-9 * small[k, k]:
                     is_solved = False
                     break
-                for i in range(k + 1, n):
-                    factor = pivots[i] / pivots[k]
-                    if factor != 0.0:
+                if k + 1 == n:
+                    break
+                factor = pivots[k + 1] / pivots[k]
+                for j in range(k + 1, n):
+                    seconds[j] = work[k + 1, j] - factor * pivots[j]
+                work[k + 1, k + 1 : n] = seconds[k + 1 : n]
+                solution[k + 1] -= factor * solution[k]
+                mean[k + 1] -= factor * mean[k]
+                if seconds[k + 1] <= 1e-9 * small[k + 1, k + 1]:
+                    is_solved = False
+                    break
+                for i in range(k + 2, n):
+                    factor, second = pivots[i] / pivots[k], seconds[i] / seconds[k + 1]
+                    if factor != 0.0 or second != 0.0:
                         of_i = work[i]
                         for j in range(i, n):
-                            of_i[j] -= factor * pivots[j]
-                        solution[i] -= factor * solution[k]
-                        mean[i] -= factor * mean[k]
+                            of_i[j] = of_i[j] - factor * pivots[j] - second * seconds[j]
+                        solution[i] = solution[i] - factor * solution[k] - second * solution[k + 1]
+                        mean[i] = mean[i] - factor * mean[k] - second * mean[k + 1]
             if is_solved:
                 along = 0.0
                 for i in range(n - 1, -1, -1):
@@ -143,17 +154,20 @@ def ridge_table(owning: Owning, config: EngineConfig) -> Ridge:
 
     lengths, sources, weights, intercepts = rows_in_blocks(work, n_products, keep)
     targets = np.repeat(np.arange(n_products, dtype=np.int32), lengths)
-    use = _largest(sources, weights, config.n_neighbours * TARGETS_PER_NEIGHBOUR, n_products)
-    order = use[stable_order(sources[use], n_products)]  # targets stay ascending
+    order = stable_order(sources, n_products)  # targets stay ascending
+    most = config.n_neighbours * TARGETS_PER_NEIGHBOUR
+    order = order[_is_among_largest(sources[order], weights[order], most, n_products)]
     starts = row_starts(np.bincount(sources[order], minlength=n_products))
     return Ridge(starts, targets[order], weights[order], intercepts)
 
 
-def _largest(rows: Array, weights: Array, most: int, n_rows: int) -> Array:
-    """Return the places of the `most` weights of each row that are largest in size, ascending."""
-    sizes = np.bincount(rows, minlength=n_rows)
-    is_long = np.flatnonzero((sizes > most)[rows])
-    by_size = is_long[np.lexsort((-np.abs(weights[is_long]), rows[is_long]))]
-    starts = row_starts(np.where(sizes > most, sizes, 0))
-    too_many = by_size[np.arange(len(by_size)) - starts[rows[by_size]] >= most]
-    return np.delete(np.arange(len(rows)), too_many)
+def _is_among_largest(rows: Array, weights: Array, most: int, n_rows: int) -> Array:
+    """Return whether each weight is among the `most` of its row that are largest in size.
+
+    Rows ascend; of equal weights the first ones are.
+    """
+    starts = row_starts(np.bincount(rows, minlength=n_rows))
+    by_size = order_within(starts, -np.abs(weights))
+    is_kept = np.zeros(len(rows), dtype=bool)
+    is_kept[by_size[np.arange(len(rows)) - starts[rows] < most]] = True
+    return is_kept

@@ -25,6 +25,7 @@ from personalize.repurchase.features import (
     target_features,
 )
 from personalize.repurchase.habits import Habits
+from personalize.sorting import is_among
 from personalize.times import DAY
 
 
@@ -80,7 +81,8 @@ class Logistic:
 
 
 NOTHING_LEARNED: Final = Logistic.from_array(np.full(1 + len(FEATURES), math.nan))
-_MAX_ROWS: Final = 400_000
+_MAX_ROWS: Final = 200_000
+"""Of one window; of more, so many are drawn."""
 _PENALTY: Final = 100.0
 """L2 penalty of weights on standardised features: each is believed to be about 0.1 off zero."""
 _WINDOW_SCALE: Final = 10.0
@@ -125,7 +127,7 @@ def _window(
     customers = habits.features(level.orders, cutoff, before=cutoff)
     targets = target_features(known, cutoff, curves)
     x = features_of(owned, customers, cutoff, curves, targets, config.repurchase_horizon_days)
-    return _Window(x, np.isin(keys, again), (cutoff - _start(level)) / DAY)
+    return _Window(x, is_among(keys, again), (cutoff - _start(level)) / DAY)
 
 
 def _start(level: Level) -> int:
