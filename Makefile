@@ -72,5 +72,5 @@ serve: $(READY) ## serve the sample shop on http://127.0.0.1:8000, learnt once
 bench: $(READY) ## measure, and write what the README quotes
 	$(PY) -m benchmarks
 
-soak: $(READY) ## kill, starve and besiege the service for half an hour, and say how that went
+soak: $(READY) ## kill, starve and besiege the service for a quarter of an hour, and say how that went
 	$(PY) -m soak

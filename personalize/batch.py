@@ -30,7 +30,7 @@ from personalize.columns import (
 )
 from personalize.following import Filled, Guards, Histories, follow_up
 from personalize.orders import Orders
-from personalize.purchases import CustomerLines, Purchases
+from personalize.purchases import CustomerLines, Purchases, customer_codes
 from personalize.ranking import OFTEN_NEXT, PICK_REASONS, Barred, Pick
 from personalize.repurchase import BASES, RULE
 from personalize.sorting import order_within, row_starts, stable_order
@@ -92,7 +92,7 @@ class Batch:
     @cached_property
     def purchases(self) -> Purchases:
         """What was bought, kept or sent back."""
-        return self.lines.purchases(0, len(self.orders.customer_ids))
+        return self.lines.purchases()
 
     @cached_property
     def many(self) -> ManyCustomers:
@@ -103,7 +103,7 @@ class Batch:
         """Return ids and codes of the customers asked about; default: all with orders."""
         if chosen is not None:
             ids = list(dict.fromkeys(listed(chosen, "customer_id", "customers")))
-            return ids, self.purchases.codes(ids)
+            return ids, customer_codes(self.orders.customer_ids, ids)
         known = self._places(None)[1]
         return self.orders.customer_ids.take(pa.array(known)).to_pylist(), known
 
@@ -117,7 +117,7 @@ class Batch:
             lambda: self.many,
         )
         found = many.decide(
-            self.purchases.codes(customers.words)[customers.codes],
+            customer_codes(self.orders.customer_ids, customers.words)[customers.codes],
             numbers_in(self.view.space, products.words.to_pylist())[products.codes],
             self.as_of,
         )

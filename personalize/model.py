@@ -132,14 +132,7 @@ class Model:
             likeness=likeness,
             levels=fitted,
             substitutes=substitutes,
-            counts={
-                "orders": orders.n_orders,
-                "lines": orders.n_lines,
-                "customers": orders.n_customers,
-                "products": len(space),
-                "item_groups": len(space.groups),
-                "product_types": len(space.types),
-            },
+            counts=_counts(orders, space),
             metrics=metrics,
             past=past,
         )
@@ -249,6 +242,18 @@ def _every_product(numbered: pa.Array, catalog: Catalog) -> Catalog:
     """Return a catalogue with a row for every numbered product, known or not."""
     missing = [Product(each) for each in numbered.to_pylist() if each not in catalog]
     return Catalog(Catalog.from_products(missing).overlaid(catalog).frame)
+
+
+def _counts(orders: Orders, space: ProductSpace) -> dict[str, int]:
+    """Return what there was to learn from, for the manifest."""
+    return {
+        "orders": orders.n_orders,
+        "lines": orders.n_lines,
+        "customers": orders.n_customers,
+        "products": len(space),
+        "item_groups": len(space.groups),
+        "product_types": len(space.types),
+    }
 
 
 def _type_baskets(baskets: Interactions, space: ProductSpace) -> Interactions:

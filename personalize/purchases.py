@@ -400,7 +400,7 @@ class Purchases:
     @classmethod
     def from_orders(cls, orders: Orders) -> Purchases:
         """Return the purchases behind orders that are already cut at the moment of the question."""
-        return CustomerLines.of(orders).purchases(0, len(orders.customer_ids))
+        return CustomerLines.of(orders).purchases()
 
     @cached_property
     def orders_of(self) -> Occasion:
@@ -410,12 +410,17 @@ class Purchases:
 
     def codes(self, customer_ids: list[str] | pa.Array) -> Ints:
         """Return the code of each customer, -1 for an unknown one."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
+        return customer_codes(self.customer_ids, customer_ids)
 
-        ids = pa.array(customer_ids, pa.large_string())
-        found = pc.index_in(ids, value_set=self.customer_ids)
-        return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
+
+def customer_codes(known: pa.Array, customer_ids: list[str] | pa.Array) -> Ints:
+    """Return the place of each customer among those known, -1 for an unknown one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids = pa.array(customer_ids, pa.large_string())
+    found = pc.index_in(ids, value_set=known)
+    return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -456,9 +461,11 @@ class CustomerLines:
             back_starts=row_starts(np.bincount(customer[back], minlength=n)),
         )
 
-    def purchases(self, start: int, stop: int) -> Purchases:
+    def purchases(self, start: int = 0, stop: int | None = None) -> Purchases:
         """Return those of the customers from code `start` to before `stop`; codes begin anew."""
-        orders, codes = self.orders, np.arange(stop - start, dtype=np.int32)
+        orders = self.orders
+        stop = len(orders.customer_ids) if stop is None else stop
+        codes = np.arange(stop - start, dtype=np.int32)
         kept = self.kept[self.kept_starts[start] : self.kept_starts[stop]]
         back = self.back[self.back_starts[start] : self.back_starts[stop]]
         return Purchases(

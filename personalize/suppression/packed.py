@@ -115,6 +115,29 @@ def scopes_of(nums: Ints, n: int, scopes: Any, none: int) -> Ints:
     return found
 
 
+def is_touched(
+    hashes: Ints, targets: Ints, hashed: int, group: int, kind: int
+) -> tuple[bool, bool, bool]:
+    """Return whether some of a customer's products have this hash, this group, this type."""
+    is_hit = in_group = in_kind = False
+    for product in range(len(hashes)):
+        is_hit |= hashes[product] == hashed
+        in_group |= targets[1, product] == group
+        in_kind |= targets[2, product] == kind
+    return is_hit, in_group, in_kind
+
+
+def place_among(asked: Bytes, asked_begins: Ints, i: int, products: Bytes, begins: Ints) -> int:
+    """Return the place among a customer's products of the one asked about, -1 for none."""
+    start, size = asked_begins[i], asked_begins[i + 1] - asked_begins[i]
+    found = -1
+    for product in range(len(begins) - 1):
+        begin = begins[product]
+        if begins[product + 1] - begin == size and is_same(asked, start, products, begin, size - 1):
+            found = product
+    return found
+
+
 def _decide_packed(
     found: Ints,
     chances: Floats,
@@ -138,9 +161,8 @@ def _decide_packed(
 
     Returns how many are. A product that nothing knows has the last terms.
     """
-    n_times, n_owned, n_products = numbers[0], numbers[1], numbers[1] + numbers[3]
-    n_asked = len(found)
-    begins, hashes, nums = id_numbers(products, n_products, ids, starts, slots)
+    n_times, n_owned, n_asked = numbers[0], numbers[1], len(found)
+    begins, hashes, nums = id_numbers(products, n_owned + numbers[3], ids, starts, slots)
     targets = scopes_of(nums, n_owned, scopes, -2)  # what was sent back says nothing of others
     asked_begins, asked_hashes, asked_nums = id_numbers(asked, n_asked, ids, starts, slots)
     asked_targets = scopes_of(asked_nums, n_asked, scopes, -1)
@@ -150,22 +172,11 @@ def _decide_packed(
     base = added(0.0, customer_weights, customer)
     n_found = 0
     for place in range(n_asked):
-        start, length = asked_begins[place], asked_begins[place + 1] - asked_begins[place]
-        hashed, num = asked_hashes[place], asked_nums[place]
-        group, kind = asked_targets[1, place], asked_targets[2, place]
-        in_group = in_kind = is_hit = False
-        for product in range(n_products):
-            is_hit |= hashes[product] == hashed
-            in_group |= targets[1, product] == group
-            in_kind |= targets[2, product] == kind
+        num, group, kind = asked_nums[place], asked_targets[1, place], asked_targets[2, place]
+        is_hit, in_group, in_kind = is_touched(hashes, targets, asked_hashes[place], group, kind)
         targeted[0] = -1
         if is_hit:
-            for product in range(n_products):
-                begin = begins[product]
-                if begins[product + 1] - begin == length and is_same(
-                    asked, start, products, begin, length - 1
-                ):
-                    targeted[0] = product
+            targeted[0] = place_among(asked, asked_begins, place, products, begins)
         if targeted[0] < 0 and not in_group and not in_kind:
             continue
         targeted[1], targeted[2] = group if in_group else -1, kind if in_kind else -1
@@ -205,6 +216,8 @@ decide_packed = compiled(
         is_same,
         id_numbers,
         scopes_of,
+        is_touched,
+        place_among,
         long_at,
         summary_of,
         due_at,
@@ -266,8 +279,8 @@ class PackedRules:
         """
         asked = SEPARATOR.join(product_ids)
         if asked.count(SEPARATOR) >= len(product_ids):  # nobody owns what holds one
-            asked = SEPARATOR.join(each for each in product_ids if SEPARATOR not in each)
             product_ids = [each for each in product_ids if SEPARATOR not in each]
+            asked = SEPARATOR.join(product_ids)
         n = len(product_ids)
         found, chances = np.empty((n, 5), np.int64), np.empty(n)
         n_found = decide_packed(
