@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -126,6 +126,19 @@ def taken(words: Sequence[str | None] | pa.Array, codes: NDArray[Any]) -> pa.Arr
 def text_column(parts: Sequence[pa.Array]) -> pd.Series:
     """Return a string column of texts, part after part, none of them copied."""
     return pd.Series(pd.array(pa.chunked_array(parts, pa.large_string()), dtype="str"))
+
+
+def stacked(blocks: Sequence[Mapping[str, pa.Array | NDArray[Any]]]) -> dict[str, Any]:
+    """Return the columns of blocks one below the other: texts, times in UTC, and numbers."""
+    found: dict[str, Any] = {}
+    for name, first in blocks[0].items():
+        parts = [block[name] for block in blocks]
+        if isinstance(first, pa.Array):
+            found[name] = text_column(parts)
+        else:
+            column = np.concatenate(parts)
+            found[name] = moments(column.view(np.int64)) if column.dtype.kind == "M" else column
+    return found
 
 
 def by_key(

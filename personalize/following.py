@@ -12,15 +12,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from personalize.association import Association
-from personalize.blocks import in_blocks, n_threads
 from personalize.compiled import compiled
 from personalize.demand import Demand
 from personalize.ranking import FIRST_LOOK, fill
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_BLOCK: Final = 20_000
-"""Customers of one piece of work."""
+_LOOK: Final = 32
+"""Candidates sorted at first, twice as many each time that the guards leave too few of these."""
 
 
 class Histories(NamedTuple):
@@ -67,112 +66,186 @@ class Filled(NamedTuple):
     """int64, shape (n,): places filled; below `k` the list is not finished."""
 
 
+def summed(
+    own: Array, is_seed: Array, indptr: Array, nums: Array, weights: Array,
+    total: Array, is_touched: Array, touched: Array,
+) -> int:  # fmt: skip
+    """Add up what a history says of each product; return how many products it speaks of."""
+    n = 0
+    for h in own:
+        if is_seed[h]:
+            for j in range(indptr[h], indptr[h + 1]):
+                c = nums[j]
+                touched[n] = c  # no branch: no processor foresees which come up again
+                n += not is_touched[c]
+                is_touched[c] = True
+                total[c] += np.float64(weights[j])
+    return n
+
+
+def scored(
+    own: Array, touched: Array, intercepts: Array, factors: Array, wanted: Array, least: int,
+    total: Array, is_touched: Array, found: Array, scores: Array,
+) -> int:  # fmt: skip
+    """Write the candidates and their scores, undo the sums; return how many there are."""
+    for h in own:
+        if h < len(total) and is_touched[h]:
+            total[h] = -np.inf
+    n = 0
+    for c in touched:
+        score = total[c] + np.float64(intercepts[c])
+        total[c] = 0.0
+        found[n] = c
+        scores[n] = score * np.float64(factors[c])
+        n += score > 0.0
+    if len(touched) and n >= least:
+        for c in wanted:
+            if not is_touched[c]:
+                found[n] = c
+                scores[n] = np.float64(intercepts[c]) * np.float64(factors[c])
+                n += 1
+    for c in touched:
+        is_touched[c] = False
+    return n
+
+
+def leading(scores: Array, found: Array, above: float, last: int, best: Array, order: Array) -> int:
+    """Write the places that come next by score, then number, into `order`; return how many.
+
+    Next after the number `last` of score `above`, and as many as `best` has room for: sorted in as
+    they are met, which few of them are once the room is full.
+    """
+    room, n = len(best), 0
+    bar = -np.inf
+    for place in range(len(scores)):
+        score = scores[place]
+        if score < bar or score > above:
+            continue
+        c = found[place]
+        if score == above and c <= last:
+            continue
+        if n < room:
+            n += 1
+        elif score == bar and c > found[order[n - 1]]:
+            continue
+        at = n - 1
+        while at > 0 and (
+            best[at - 1] < score or (best[at - 1] == score and found[order[at - 1]] > c)
+        ):
+            best[at], order[at] = best[at - 1], order[at - 1]
+            at -= 1
+        best[at], order[at] = score, place
+        if n == room:
+            bar = best[n - 1]
+    return n
+
+
+def others(scores: Array, found: Array, above: float, last: int) -> Array:
+    """Return the places of all that come after the number `last` of score `above`."""
+    places = np.flatnonzero((scores < above) | ((scores == above) & (found > last)))
+    places = places[np.argsort(found[places], kind="mergesort")]
+    return places[np.argsort(-scores[places], kind="mergesort")]
+
+
+def mark(marks: Array, nums: Array, value: bool) -> None:
+    """Mark these numbers."""
+    for num in nums:
+        marks[num] = value
+
+
+def speaking(
+    own: Array, is_seed: Array, indptr: Array, nums: Array, weights: Array,
+    listed: Array, is_listed: Array, largest: Array, because: Array,
+) -> None:  # fmt: skip
+    """Write which product of a history says most for each one listed, if any speaks for it."""
+    for place in range(len(listed)):
+        is_listed[listed[place]] = True
+        largest[place] = 0.0
+    for h in own:
+        if is_seed[h]:
+            for j in range(indptr[h], indptr[h + 1]):
+                if weights[j] <= 0.0:  # the weights of a product descend
+                    break
+                if is_listed[nums[j]]:
+                    place = 0
+                    while listed[place] != nums[j]:
+                        place += 1
+                    if weights[j] > largest[place]:
+                        largest[place] = weights[j]
+                        because[place] = h
+    for c in listed:
+        is_listed[c] = False
+
+
 def _follow(
-    start: int, stop: int, owned_starts: Array, owned: Array, product_starts: Array,
-    products: Array, group_starts: Array, groups: Array, type_starts: Array, types: Array,
+    owned_starts: Array, owned: Array, product_starts: Array, products: Array,
+    group_starts: Array, groups: Array, type_starts: Array, types: Array,
     indptr: Array, nums: Array, weights: Array, intercepts: Array, factors: Array, wanted: Array,
     is_seed: Array, is_shown: Array, group: Array, kind: Array, most: Array, n_groups: int,
-    first_look: int, out_nums: Array, out_scores: Array, out_because: Array, sizes: Array,
+    look: int, first_look: int, out_nums: Array, out_scores: Array, out_because: Array,
+    sizes: Array,
 ) -> None:  # fmt: skip
-    """Write the lists of customers `start` to `stop`."""
-    n_products, k = len(is_shown), out_nums.shape[1]
-    total = np.zeros(len(intercepts))
-    largest = np.zeros(len(intercepts))
-    speaker = np.full(len(intercepts), -1, np.int32)
-    is_touched = np.zeros(len(intercepts), np.bool_)
-    touched = np.empty(len(intercepts), np.int32)
+    """Write the list of each customer."""
+    n_products, k, n_model = len(is_shown), out_nums.shape[1], len(intercepts)
+    total, is_touched = np.zeros(n_model), np.zeros(n_model, np.bool_)
+    touched = np.empty(n_model + 1, np.int32)  # one more: the place after the last is written too
+    found, scores = np.empty(n_model + 1, np.int32), np.empty(n_model + 1)
+    order, best = np.empty(first_look, np.int64), np.empty(first_look)
     no_product = np.zeros(n_products, np.bool_)
     no_group = np.zeros(n_groups, np.bool_)
     no_kind = np.zeros(len(most), np.bool_)
     held = np.zeros(len(most), np.int64)
     places = np.empty(k, np.int64)
-    for row in range(start, stop):
-        n_touched = 0
-        for i in range(owned_starts[row], owned_starts[row + 1]):
-            h = owned[i]
-            no_product[h] = True
-            if not is_seed[h]:
-                continue
-            for j in range(indptr[h], indptr[h + 1]):
-                c = nums[j]
-                weight = np.float64(weights[j])
-                if not is_touched[c]:
-                    is_touched[c] = True
-                    touched[n_touched] = c
-                    n_touched += 1
-                    largest[c] = weight
-                    speaker[c] = h
-                elif weight > largest[c]:
-                    largest[c] = weight
-                    speaker[c] = h
-                total[c] += weight
-        n_linked = 0
-        for i in range(n_touched):
-            c = touched[i]
-            if total[c] + np.float64(intercepts[c]) > 0.0 and not no_product[c]:
-                n_linked += 1
-        if n_touched and n_linked >= k:
-            for c in wanted:
-                if not is_touched[c]:
-                    is_touched[c] = True
-                    touched[n_touched] = c
-                    n_touched += 1
-                    largest[c] = 0.0
-        for i in range(product_starts[row], product_starts[row + 1]):
-            no_product[products[i]] = True
-        for i in range(group_starts[row], group_starts[row + 1]):
-            no_group[groups[i]] = True
-        for i in range(type_starts[row], type_starts[row + 1]):
-            no_kind[types[i]] = True
-        found = touched[:n_touched]
-        scores = np.empty(n_touched)
-        n = 0
-        for i in range(n_touched):
-            c = found[i]
-            score = total[c] + np.float64(intercepts[c])
-            if score > 0.0 and is_shown[c] and not no_product[c]:
-                found[n] = c
-                scores[n] = score * np.float64(factors[c])
-                n += 1
-            total[c] = 0.0
-            is_touched[c] = False
-        scores = scores[:n]
-        bar = -np.inf
-        if n > 2 * first_look:
-            bar = np.partition(scores, n - first_look)[n - first_look]
-        n_placed = 0
-        for look in range(2):  # the best first; the others only if the guards leave room
-            part = np.flatnonzero(scores >= bar) if look == 0 else np.flatnonzero(scores < bar)
-            part = part[np.argsort(found[part], kind="mergesort")]
-            part = part[np.argsort(-scores[part], kind="mergesort")]
+    largest = np.empty(k, np.float32)
+    for row in range(len(sizes)):
+        own = owned[owned_starts[row] : owned_starts[row + 1]]
+        away = products[product_starts[row] : product_starts[row + 1]]
+        of_group = groups[group_starts[row] : group_starts[row + 1]]
+        of_kind = types[type_starts[row] : type_starts[row + 1]]
+        n = summed(own, is_seed, indptr, nums, weights, total, is_touched, touched)
+        n = scored(
+            own, touched[:n], intercepts, factors, wanted, k, total, is_touched, found, scores
+        )
+        mark(no_product, own, True)
+        mark(no_product, away, True)
+        mark(no_group, of_group, True)
+        mark(no_kind, of_kind, True)
+        n_placed, n_seen, room = 0, 0, look
+        above, last = np.inf, -1
+        while n_placed < k and n_seen < n:  # the best first; others only if the guards leave room
+            if room <= first_look:
+                n_next = leading(scores[:n], found, above, last, best[:room], order)
+                coming = order[:n_next]
+            else:
+                coming = others(scores[:n], found[:n], above, last)
             n_placed = fill(
-                part, found, False, is_shown, group, kind, most, no_product, no_group, no_kind,
+                coming, found, False, is_shown, group, kind, most, no_product, no_group, no_kind,
                 held, places, n_placed, k,
             )  # fmt: skip
-            if n_placed >= k:
-                break
-        sizes[row - start] = n_placed
+            above, last = scores[coming[-1]], found[coming[-1]]
+            n_seen += len(coming)
+            room *= 2
+        sizes[row] = n_placed
         for i in range(n_placed):
             c = found[places[i]]
-            out_nums[row - start, i] = c
-            out_scores[row - start, i] = scores[places[i]]
-            out_because[row - start, i] = speaker[c] if largest[c] > 0.0 else -1
+            out_nums[row, i] = c
+            out_scores[row, i] = scores[places[i]]
             no_product[c] = False
             if group[c] >= 0:
                 no_group[group[c]] = False
             if kind[c] >= 0:
                 held[kind[c]] = 0
-        for i in range(owned_starts[row], owned_starts[row + 1]):
-            no_product[owned[i]] = False
-        for i in range(product_starts[row], product_starts[row + 1]):
-            no_product[products[i]] = False
-        for i in range(group_starts[row], group_starts[row + 1]):
-            no_group[groups[i]] = False
-        for i in range(type_starts[row], type_starts[row + 1]):
-            no_kind[types[i]] = False
+        speaking(
+            own, is_seed, indptr, nums, weights, out_nums[row, :n_placed], is_touched,
+            largest, out_because[row],
+        )  # fmt: skip
+        mark(no_product, own, False)
+        mark(no_product, away, False)
+        mark(no_group, of_group, False)
+        mark(no_kind, of_kind, False)
 
 
-follow = compiled(_follow, uses=(fill,))
+follow = compiled(_follow, uses=(summed, scored, leading, others, mark, speaking, fill))
 
 
 def follow_up(
@@ -195,23 +268,16 @@ def follow_up(
         Only lists of `k` places are finished: the others may want what is behind the history.
     """
     n = len(histories.owned[0]) - 1
-
-    def work(start: int, stop: int) -> Filled:
-        shape = (stop - start, k)
-        out = Filled(
-            np.zeros(shape, np.int32),
-            np.zeros(shape),
-            np.full(shape, -1, np.int32),
-            np.zeros(stop - start, np.int64),
-        )
-        follow(
-            start, stop, *histories.owned, *histories.products, *histories.groups,
-            *histories.types, products.next_indptr, products.next_nums, products.next_weights,
-            products.next_intercepts, demand.factors, guards.wanted, guards.is_seed,
-            guards.is_shown, guards.group, guards.kind, guards.most, guards.n_groups,
-            FIRST_LOOK, *out,
-        )  # fmt: skip
-        return out
-
-    size = max(1, min(_BLOCK, -(-n // n_threads())))
-    return Filled(*(np.concatenate(part) for part in zip(*in_blocks(work, n, size), strict=True)))
+    found = Filled(
+        np.zeros((n, k), np.int32),
+        np.zeros((n, k)),
+        np.full((n, k), -1, np.int32),
+        np.zeros(n, np.int64),
+    )
+    follow(
+        *histories.owned, *histories.products, *histories.groups, *histories.types,
+        products.next_indptr, products.next_nums, products.next_weights,
+        products.next_intercepts, demand.factors, guards.wanted, guards.is_seed, guards.is_shown,
+        guards.group, guards.kind, guards.most, guards.n_groups, _LOOK, FIRST_LOOK, *found,
+    )  # fmt: skip
+    return found

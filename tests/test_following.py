@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import personalize as pz
-from personalize import batch, following
+from personalize import following
+from personalize.batch import batch, picks
 from personalize.following import Filled
 from personalize.ranking import FIRST_LOOK
 
@@ -85,20 +86,25 @@ def test_many_lists_are_those_of_one_at_a_time(
         ).tolist()
 
 
-@pytest.mark.parametrize(("k", "first_look"), [(3, 150), (400, 400), (690, 150)])
+@pytest.mark.parametrize(("k", "look", "first_look"), [(3, 1, 150), (400, 50, 400), (690, 9, 5)])
 def test_the_plain_loop_gives_the_same_bytes(
-    asked: tuple[pz.Engine, pz.Orders], monkeypatch: pytest.MonkeyPatch, k: int, first_look: int
+    asked: tuple[pz.Engine, pz.Orders],
+    monkeypatch: pytest.MonkeyPatch,
+    k: int,
+    look: int,
+    first_look: int,
 ) -> None:
-    """Compiled or not, every list is the same; long ones are looked at in two parts."""
+    """Compiled or not, every list is the same; long ones are looked at in many parts or at once."""
     engine, orders = asked
     found: list[Filled] = []
-    plain = batch.follow_up
+    plain = picks.follow_up
 
     def watched(*args: object) -> Filled:
         found.append(plain(*args))  # type: ignore[arg-type]
         return found[-1]
 
-    monkeypatch.setattr(batch, "follow_up", watched)
+    monkeypatch.setattr(picks, "follow_up", watched)
+    monkeypatch.setattr(batch, "n_threads", lambda: 1)
     customers = orders.customer_ids.to_pylist()
     policy = pz.Policy(
         types={"t1": pz.TypeRule(one_per_need=True), "t3": pz.TypeRule(max_per_list=1)}
@@ -106,11 +112,50 @@ def test_the_plain_loop_gives_the_same_bytes(
     fast = engine.recommend(orders, customers, k, fill=False, policy=policy)
     monkeypatch.setattr(following, "follow", following.follow.py)
     monkeypatch.setattr(following, "FIRST_LOOK", first_look)
+    monkeypatch.setattr(following, "_LOOK", look)
     slow = engine.recommend(orders, customers, k, fill=False, policy=policy)
     pd.testing.assert_frame_equal(fast, slow)
     for one, other in zip(*found, strict=True):
         assert one.tobytes() == other.tobytes()
     assert first_look != FIRST_LOOK
+
+
+@pytest.mark.parametrize("room", [1, 2, 7, 40, 41, 100])
+def test_candidates_come_by_score_then_number(room: int) -> None:
+    """Looked at so many at a time, equal scores on both sides of a look, none is passed over."""
+    rng = np.random.default_rng(room)
+    scores = rng.integers(0, 6, 41) / 4.0
+    found = rng.permutation(41).astype(np.int32)
+    wanted = np.lexsort((found, -scores)).tolist()
+    order, best = np.empty(41, np.int64), np.empty(41)
+    seen: list[int] = []
+    above, last = np.inf, -1
+    while len(seen) < 41:
+        rest = following.others(scores, found, above, last)
+        assert rest.tolist() == wanted[len(seen) :]
+        n = following.leading(scores, found, above, last, best[: min(room, len(rest))], order)
+        seen += order[:n].tolist()
+        above, last = scores[seen[-1]], int(found[seen[-1]])
+    assert seen == wanted
+
+
+def test_blocks_do_not_change_the_lists(
+    asked: tuple[pz.Engine, pz.Orders], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Customers of any block, asked about in any order, get the lists they get all at once."""
+    engine, orders = asked
+    ids = orders.customer_ids.to_pylist()
+    wanted = [*ids[::-3], "nobody", *ids[1::3], "no one"]
+    questions = [
+        lambda: engine.recommend(orders, k=5),
+        lambda: engine.recommend(orders, wanted, 5, include_due=True),
+        lambda: engine.recommend(orders, wanted, 5, moment="order_confirmation"),
+        lambda: engine.suppress(orders, wanted),
+    ]
+    whole = [ask() for ask in questions]
+    monkeypatch.setattr(batch, "_CUSTOMERS", 7)
+    for ask, expected in zip(questions, whole, strict=True):
+        pd.testing.assert_frame_equal(ask(), expected)
 
 
 def test_customers_come_back_in_the_order_asked(asked: tuple[pz.Engine, pz.Orders]) -> None:
