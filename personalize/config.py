@@ -129,7 +129,8 @@ class EngineConfig:
     demand_window_days : float, days
         A sale this old counts half in what is wanted now.
     demand_exponent : float
-        How strongly demand now moves what is recommended next; 0 switches it off.
+        How strongly demand now moves what is recommended next, before the shop's newest orders say
+        how much more or less (`personalize.mixing`); 0 switches both off.
     curve_strength : float, purchases
         Evidence that a repurchase curve's parent (group, type, all) counts for.
     rhythm_strength : float, gaps

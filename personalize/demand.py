@@ -38,6 +38,18 @@ FLOOR_ORDERS: Final = 30.0
 """Orders of the anchors at which that weight is halved: who is known well needs no guess."""
 
 
+class Mix(NamedTuple):
+    """How far what comes next follows demand; learned by `personalize.mixing`."""
+
+    exponent: float
+    """Times ``demand_exponent``: how strongly demand now moves the scores of a history."""
+    popular_share: float
+    """Score of what everybody wants most beside the highest of a history."""
+
+
+PLAIN: Final = Mix(1.0, 0.0)
+
+
 class Sold(NamedTuple):
     """Purchases before a moment: ``n_sold`` of each target, and when the first one was made."""
 
@@ -112,12 +124,16 @@ class Demand:
         anchor of which few orders say little.
     season_factors : float32, shape (n_products,)
         What the sum is multiplied with: the season against the past, and ``specificity``.
+    pull : float32, shape (n_products,)
+        What is added where the history alone speaks, times its highest score: popularity, the
+        greatest being ``popular_share``; at least 0.
     """
 
     factors: Array
     popularity: Array
     season: Array
     season_factors: Array
+    pull: Array
 
     @classmethod
     def fit(
@@ -141,7 +157,7 @@ class Demand:
         return cls.of_sales(Sales.of_lines(nums, times, n_products, config, as_of), config)
 
     @classmethod
-    def of_sales(cls, sales: Sales, config: EngineConfig) -> Self:
+    def of_sales(cls, sales: Sales, config: EngineConfig, mix: Mix = PLAIN) -> Self:
         """Return the demand behind the sales of every product; `config` is that of `fit`."""
         ever = sales.ever
         total = max(ever.sum(), 1.0)
@@ -157,10 +173,11 @@ class Demand:
         usual = ever.sum() / max(np.count_nonzero(ever), 1)
         size = (ever + PRIOR_LINES) / (usual + PRIOR_LINES)
         found = (
-            change**config.demand_exponent,
+            change ** (config.demand_exponent * mix.exponent),
             popularity,
             season,
             turn**SEASON_EXPONENT * size**-config.specificity,
+            mix.popular_share * popularity / max(popularity.max(initial=0.0), 1e-300),
         )
         return cls(*(each.astype(np.float32) for each in found))
 
@@ -190,6 +207,10 @@ class Demand:
     def of_next(self, nums: Array, scores: Array) -> Array:
         """Return the scores of what comes next, from those of the history; as `of_complements`."""
         return np.asarray(scores * self.factors[nums].astype(np.float64))
+
+    def pulled(self, nums: Array, scores: Array, top: float) -> Array:
+        """Return scores of what comes next with what everybody wants beside the highest, `top`."""
+        return np.asarray(scores + top * self.pull[nums].astype(np.float64))
 
     def arrays(self) -> dict[str, Array]:
         """Return every array by name, for the artifact."""

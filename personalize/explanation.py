@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from personalize.repurchase import BASES, CUSTOMER_FEATURES, PAIR_FEATURES, TARG
 from personalize.suppression import SCOPES, CustomerScopes, Scope
 from personalize.times import FOREVER, MISSING, to_rfc3339
 from personalize.view import Ints, View
+
+_PLACES: Final = 10
+"""Of the list without anchors that a pick is explained for."""
 
 
 def explained(
@@ -134,12 +137,20 @@ def _pick(view: View, state: PurchaseState, num: int, anchor_ids: Sequence[str])
     found: dict[str, Any] = {"is_recommendable": bool(view.is_shown[num])}
     if num >= view.space.n_model:
         return found | {"history": None, "anchors": None}
-    history = view.seeds(view.numbers(state.occasions))
-    anchors = view.seeds(view.numbers(anchor_ids))
+    owned = view.numbers(state.occasions)
+    history, anchors = view.seeds(owned), view.seeds(view.numbers(anchor_ids))
     found |= {"history": _by_history(view, history, num), "anchors": None}
     if len(anchors):
         found["anchors"] = _by_anchors(view, anchors, history, num)
+    else:
+        found["history"] |= _by_everybody(view, owned, num)
     return found
+
+
+def _by_everybody(view: View, owned: Ints, num: int) -> dict[str, float]:
+    """Return what is added to a history's score where there are no anchors: highest x pull."""
+    pull, highest = float(view.model.demand.pull[num]), view.highest(owned, _PLACES)
+    return {"pull": pull, "highest": highest, "everybody": pull * highest}
 
 
 def _by_history(view: View, history: Ints, num: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from personalize.association import Association
+from personalize.association import Association, summed
 from personalize.compiled import compiled
 from personalize.demand import Demand
 from personalize.ranking import FIRST_LOOK, fill
@@ -66,26 +66,9 @@ class Filled(NamedTuple):
     """int64, shape (n,): places filled; below `k` the list is not finished."""
 
 
-def summed(
-    own: Array, is_seed: Array, indptr: Array, nums: Array, weights: Array,
-    total: Array, is_touched: Array, touched: Array,
-) -> int:  # fmt: skip
-    """Add up what a history says of each product; return how many products it speaks of."""
-    n = 0
-    for h in own:
-        if is_seed[h]:
-            for j in range(indptr[h], indptr[h + 1]):
-                c = nums[j]
-                touched[n] = c  # no branch: no processor foresees which come up again
-                n += not is_touched[c]
-                is_touched[c] = True
-                total[c] += np.float64(weights[j])
-    return n
-
-
 def scored(
-    own: Array, touched: Array, intercepts: Array, factors: Array, wanted: Array, least: int,
-    total: Array, is_touched: Array, found: Array, scores: Array,
+    own: Array, touched: Array, intercepts: Array, factors: Array, pull: Array, wanted: Array,
+    least: int, is_owned: Array, total: Array, is_touched: Array, found: Array, scores: Array,
 ) -> int:  # fmt: skip
     """Write the candidates and their scores, undo the sums; return how many there are."""
     for h in own:
@@ -100,12 +83,18 @@ def scored(
         n += score > 0.0
     if len(touched) and n >= least:
         for c in wanted:
-            if not is_touched[c]:
+            if not is_touched[c] and not is_owned[c]:
                 found[n] = c
                 scores[n] = np.float64(intercepts[c]) * np.float64(factors[c])
                 n += 1
     for c in touched:
         is_touched[c] = False
+    if len(pull):
+        top = 0.0
+        for i in range(n):
+            top = max(top, scores[i])
+        for i in range(n):
+            scores[i] += top * np.float64(pull[found[i]])
     return n
 
 
@@ -180,10 +169,10 @@ def speaking(
 def _follow(
     owned_starts: Array, owned: Array, product_starts: Array, products: Array,
     group_starts: Array, groups: Array, type_starts: Array, types: Array,
-    indptr: Array, nums: Array, weights: Array, intercepts: Array, factors: Array, wanted: Array,
-    is_seed: Array, is_shown: Array, group: Array, kind: Array, most: Array, n_groups: int,
-    look: int, first_look: int, out_nums: Array, out_scores: Array, out_because: Array,
-    sizes: Array,
+    indptr: Array, nums: Array, weights: Array, intercepts: Array, factors: Array, pull: Array,
+    wanted: Array, is_seed: Array, is_shown: Array, group: Array, kind: Array, most: Array,
+    n_groups: int, look: int, first_look: int, out_nums: Array, out_scores: Array,
+    out_because: Array, sizes: Array,
 ) -> None:  # fmt: skip
     """Write the list of each customer."""
     n_products, k, n_model = len(is_shown), out_nums.shape[1], len(intercepts)
@@ -203,10 +192,11 @@ def _follow(
         of_group = groups[group_starts[row] : group_starts[row + 1]]
         of_kind = types[type_starts[row] : type_starts[row + 1]]
         n = summed(own, is_seed, indptr, nums, weights, total, is_touched, touched)
-        n = scored(
-            own, touched[:n], intercepts, factors, wanted, k, total, is_touched, found, scores
-        )
         mark(no_product, own, True)
+        n = scored(
+            own, touched[:n], intercepts, factors, pull, wanted, k, no_product, total, is_touched,
+            found, scores,
+        )  # fmt: skip
         mark(no_product, away, True)
         mark(no_group, of_group, True)
         mark(no_kind, of_kind, True)
@@ -274,10 +264,12 @@ def follow_up(
         np.full((n, k), -1, np.int32),
         np.zeros(n, np.int64),
     )
+    pull = demand.pull if demand.pull.any() else demand.pull[:0]
     follow(
         *histories.owned, *histories.products, *histories.groups, *histories.types,
         products.next_indptr, products.next_nums, products.next_weights,
-        products.next_intercepts, demand.factors, guards.wanted, guards.is_seed, guards.is_shown,
-        guards.group, guards.kind, guards.most, guards.n_groups, _LOOK, FIRST_LOOK, *found,
+        products.next_intercepts, demand.factors, pull, guards.wanted, guards.is_seed,
+        guards.is_shown, guards.group, guards.kind, guards.most, guards.n_groups, _LOOK,
+        FIRST_LOOK, *found,
     )  # fmt: skip
     return found

@@ -167,6 +167,19 @@ class Interactions:
             time[basket_of[rows[2]]],
         )
 
+    def before(self, moment: int) -> Interactions:
+        """Return the matrices of the baskets before a moment (microseconds UTC)."""
+        used = np.flatnonzero(self.basket_time < moment)
+        sizes = np.diff(self.basket_indptr)
+        customer = np.where(self.basket_customer < self.n_customers, self.basket_customer, -1)
+        return Interactions.from_lines(
+            self.product_ids,
+            np.repeat(np.arange(len(used)), sizes[used]),
+            self.basket_products[np.repeat(self.basket_time < moment, sizes)],
+            self.basket_time[used],
+            customer[used],
+        )
+
     def lines(self) -> tuple[Array, Array]:
         """Return the product number and the time of every line, int32 and int64, (n_lines,)."""
         return self.basket_products, np.repeat(self.basket_time, np.diff(self.basket_indptr))

@@ -18,9 +18,10 @@ from personalize.association import Association
 from personalize.blocks import at_once
 from personalize.catalog import Catalog, Product
 from personalize.config import EngineConfig
-from personalize.demand import Demand, Sales, Sold
+from personalize.demand import Demand, Mix, Sales, Sold
 from personalize.interactions import Interactions, kept_lines, number_products, product_nums
 from personalize.likeness import Likeness
+from personalize.mixing import learned_mix
 from personalize.past import Past, cut_of
 from personalize.products import ProductSpace
 from personalize.purchases import Occasion, Purchases
@@ -60,6 +61,8 @@ class Model:
     products, types : Association
         What is bought with what, by product and by product type.
     demand : Demand
+    mix : Mix
+        How far what comes next follows it.
     likeness : Likeness
         Which products are alike.
     levels : tuple of LevelModel
@@ -77,6 +80,7 @@ class Model:
     products: Association
     types: Association
     demand: Demand
+    mix: Mix
     likeness: Likeness
     levels: tuple[LevelModel, LevelModel, LevelModel]
     substitutes: Substitutes
@@ -110,17 +114,18 @@ class Model:
         lines = (*baskets.lines(), len(space), config, as_of)
         in_basket = np.repeat(np.arange(baskets.n_baskets), np.diff(baskets.basket_indptr))
         of_type = space.array("type")[baskets.basket_products]
-        demand, past, likeness, substitutes = at_once(
-            lambda: Demand.fit(*lines),
+        sales, past, likeness, substitutes = at_once(
+            lambda: Sales.of_lines(*lines),
             lambda: Past.fit(*lines, sold),
             lambda: Likeness.fit(space.products, baskets, config, as_of),
             lambda: fit_substitutes(
                 by_type.occasions, by_type.orders, (in_basket, of_type), as_of, config
             ),
         )
-        of_products, of_types = at_once(
+        of_products, of_types, mix = at_once(
             lambda: Association.fit(baskets, config, as_of),
             lambda: Association.fit(types, config, as_of),
+            lambda: learned_mix(baskets, config),
         )
         return cls(
             config=config,
@@ -128,7 +133,8 @@ class Model:
             catalog=catalog,
             products=of_products,
             types=of_types,
-            demand=demand,
+            demand=Demand.of_sales(sales, config, mix),
+            mix=mix,
             likeness=likeness,
             levels=fitted,
             substitutes=substitutes,
@@ -157,7 +163,7 @@ class Model:
             target_features(make(), as_of, old.curves, before)
             for old, make, before in zip(self.levels, levels, earlier, strict=True)
         ]
-        return self._with(Demand.of_sales(sales, self.config), targets, as_of)
+        return self._with(Demand.of_sales(sales, self.config, self.mix), targets, as_of)
 
     def _with(self, demand: Demand, targets: Sequence[NDArray[Any]], as_of: int) -> Model:
         first, second, third = (
@@ -189,7 +195,7 @@ class Model:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return every array by its name in the artifact."""
         out = {**self.products.arrays(), **self.demand.arrays(), **self.substitutes.arrays()}
-        out |= self.likeness.arrays()
+        out |= self.likeness.arrays() | {"mix": np.array(self.mix)}
         out |= {_TYPES + name: array for name, array in self.types.arrays().items()}
         for name, level in zip(_LEVELS, self.levels, strict=True):
             out |= level.curves.arrays(name)
@@ -229,6 +235,7 @@ class Model:
             products=Association.from_arrays(arrays),
             types=Association.from_arrays(types),
             demand=Demand.from_arrays(arrays),
+            mix=Mix(*arrays["mix"].tolist()),
             likeness=Likeness.from_arrays(arrays),
             levels=(first, second, third),
             substitutes=Substitutes.from_arrays(arrays),

@@ -228,6 +228,7 @@ class View:
         chances = self.model.products.next_intercepts.astype(np.float64)
         nums = np.flatnonzero((chances > 0) & self.is_shown[: self.space.n_model])
         scores = self.model.demand.of_next(nums, chances[nums])
+        scores = self.model.demand.pulled(nums, scores, scores.max(initial=0.0))
         return nums[np.lexsort((nums, -scores))[:FIRST_LOOK]]
 
     @cached_property
@@ -411,12 +412,17 @@ class View:
         Without anchors, what everybody wants competes too, if the history alone could fill the
         list: a thin one should rather be filled with what goes with the little that is known.
         """
-        anchors, history = self.seeds(anchors), self.seeds(history)
+        anchors, seeds = self.seeds(anchors), self.seeds(history)
         if not len(anchors):
-            after = self._after(history, self.wanted, k)
-            return Tier(after.nums, after.scores, OFTEN_NEXT, because=after.because)
-        with_it, after = self._with(anchors), self._after(history)
+            after = self._after(seeds, self.wanted, k)
+            scores = self.model.demand.pulled(after.nums, after.scores, _highest(after, history))
+            return Tier(after.nums, scores, OFTEN_NEXT, because=after.because)
+        with_it, after = self._with(anchors), self._after(seeds)
         return _blended(with_it, after, _history_scale(with_it, after))
+
+    def highest(self, history: Ints, k: int) -> float:
+        """Return the highest score that a history gives a list of `k` without anchors."""
+        return _highest(self._after(self.seeds(history), self.wanted, k), history)
 
     def with_anchors(self, anchors: Ints, history: Ints) -> tuple[Scored, float]:
         """Return what goes with the anchors, and what the history's scores are multiplied with."""
@@ -511,6 +517,11 @@ class View:
 
 def _lasts(scope: Scope | None, as_of: int) -> bool:
     return scope is not None and as_of < scope.until
+
+
+def _highest(after: Scored, history: Ints) -> float:
+    """Return the highest score of what is not in the history itself; 0 without one."""
+    return float(after.scores[~np.isin(after.nums, history)].max(initial=0.0))
 
 
 def _history_scale(with_it: Scored, after: Scored) -> float:

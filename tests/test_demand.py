@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personalize.config import EngineConfig
-from personalize.demand import FLOOR, FLOOR_ORDERS, SEASON_EXPONENT, Demand
+from personalize.demand import FLOOR, FLOOR_ORDERS, SEASON_EXPONENT, Demand, Mix, Sales
 from personalize.times import DAY
 
 AS_OF = 100 * DAY
@@ -51,6 +51,21 @@ def test_the_season_worked_by_hand() -> None:
     np.testing.assert_allclose(scores, expected, rtol=1e-6)
 
 
+def test_the_mix_worked_by_hand() -> None:
+    """The exponent multiplies the configuration's; the most popular product pulls by the share."""
+    lines = np.array([0, 0, 1]), AS_OF - np.array([7 * DAY, OLD * DAY, OLD * DAY], np.int64)
+    config = EngineConfig(demand_window_days=7.0, demand_exponent=1.0)
+    plain = Demand.of_sales(Sales.of_lines(*lines, 3, config, AS_OF), config)
+    mixed = Demand.of_sales(Sales.of_lines(*lines, 3, config, AS_OF), config, Mix(2.0, 0.5))
+    assert not plain.pull.any()
+    np.testing.assert_allclose(mixed.factors, plain.factors**2, rtol=1e-6)
+    np.testing.assert_allclose(mixed.popularity, plain.popularity)
+    ratio = (1 / 8 + 1 / 30) / (5 / 8 + 1 / 15)
+    np.testing.assert_allclose(mixed.pull, [0.5, 0.5 * ratio, 0.0], rtol=1e-6)
+    scores = mixed.pulled(np.array([1, 2]), np.array([2.0, 3.0]), 3.0)
+    assert scores.tolist() == pytest.approx([2.0 + 3.0 * 0.5 * ratio, 3.0])
+
+
 def test_what_comes_next_moves_with_demand() -> None:
     """A score of the history is multiplied with the product's factor."""
     found = fit([(0, 7), (0, OLD), (1, OLD)])
@@ -89,7 +104,7 @@ def test_arrays_come_back_the_same() -> None:
     """What `arrays` gives makes the same demand."""
     found = fit([(0, 1), (1, 9)])
     again = Demand.from_arrays(found.arrays())
-    assert again.arrays().keys() == {"factors", "popularity", "season", "season_factors"}
+    assert again.arrays().keys() == {"factors", "popularity", "pull", "season", "season_factors"}
     for name, array in found.arrays().items():
         assert again.arrays()[name].tobytes() == array.tobytes()
         assert array.dtype == np.float32

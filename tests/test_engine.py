@@ -527,6 +527,7 @@ def test_an_explanation_adds_up_to_the_score(engine: pz.Engine, orders: pz.Order
     total = history["intercept"] + sum(part["weight"] for part in history["because"])
     assert total * history["demand_factor"] == pytest.approx(best.score, rel=1e-6)
     assert history["score"] == best.score
+    assert history["pull"] == history["everybody"] == 0.0
     assert history["because"][0]["product_id"] == best.because_product_id
     assert told["anchors"] is None
 

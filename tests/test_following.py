@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import personalize as pz
-from personalize import following
+from personalize import following, model
 from personalize.batch import batch, picks
+from personalize.demand import PLAIN, Mix
 from personalize.following import Filled
 from personalize.ranking import FIRST_LOOK
 
@@ -51,12 +54,14 @@ def shop(seed: int = 0, n_orders: int = 1_500) -> tuple[pz.Orders, pz.Catalog]:
     return pz.Orders.from_frame(table), pz.Catalog.from_products(products)
 
 
-@pytest.fixture(scope="module")
-def asked() -> tuple[pz.Engine, pz.Orders]:
-    """Return an engine and the orders it answers from."""
+@pytest.fixture(scope="module", params=[PLAIN, Mix(2.0, 0.6)], ids=["plain", "mixed"])
+def asked(request: pytest.FixtureRequest) -> Iterator[tuple[pz.Engine, pz.Orders]]:
+    """Yield an engine that follows demand as it is or more, and the orders it answers from."""
     orders, catalog = shop()
     config = pz.EngineConfig(min_customers=1, n_neighbours=60, default_cooldown_days=40)
-    return pz.Engine.fit(orders, catalog, config), orders
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "learned_mix", lambda *_: request.param)
+        yield pz.Engine.fit(orders, catalog, config), orders
 
 
 @pytest.mark.parametrize("k", [1, 5, 40])

@@ -13,6 +13,8 @@ shown, suppressed or kept out is decided elsewhere.
 
 from __future__ import annotations
 
-from personalize.association.scoring import POWER, Association, Scored
+from personalize.association.owning import Owning
+from personalize.association.ridge import ridge_table
+from personalize.association.scoring import POWER, Association, Scored, summed
 
-__all__ = ["POWER", "Association", "Scored"]
+__all__ = ["POWER", "Association", "Owning", "Scored", "ridge_table", "summed"]

@@ -212,6 +212,23 @@ class _Rows(NamedTuple):
         return row, places - (ends - self.lengths)[row] + self.starts[row]
 
 
+def summed(
+    own: Array, is_seed: Array, indptr: Array, nums: Array, weights: Array,
+    total: Array, is_touched: Array, touched: Array,
+) -> int:  # fmt: skip
+    """Add up what a history says of each product; return how many products it speaks of."""
+    n = 0
+    for h in own:
+        if is_seed[h]:
+            for j in range(indptr[h], indptr[h + 1]):
+                c = nums[j]
+                touched[n] = c  # no branch: no processor foresees which come up again
+                n += not is_touched[c]
+                is_touched[c] = True
+                total[c] += np.float64(weights[j])
+    return n
+
+
 def _summed(nums: Array, weights: Array, n_products: int) -> tuple[Array, Array, Array]:
     """Return distinct numbers, their sums, and the place of the largest part of each."""
     nums = nums.astype(np.intp)  # once, not in each of the steps below

@@ -1,0 +1,204 @@
+"""How far what comes next follows demand: learned on the shop's own newest orders.
+
+Customers of one shop buy what goes with what they own; those of another, whose histories say
+little, buy what everybody buys now. Which it is shows in the newest orders: the tables are learned
+once more from what came before them, every customer's next order is forecast with each mix, and
+the best one is taken if it is clearly better than none.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from personalize.association import Owning, ridge_table, summed
+from personalize.blocks import in_blocks
+from personalize.compiled import compiled
+from personalize.config import EngineConfig
+from personalize.demand import PLAIN, Demand, Mix, Sales
+from personalize.interactions import Interactions
+from personalize.sorting import is_among, row_starts
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+NEWEST: Final = 0.1
+"""Share of the known customers' order lines that are forecast."""
+MIXES: Final = (
+    PLAIN,
+    *(
+        Mix(exponent, share)
+        for share in (0.0, 0.2, 0.4, 0.6)
+        for exponent in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+        if (exponent, share) != PLAIN
+    ),
+)
+"""What is tried; the first is to be beaten."""
+CLEARLY: Final = 3.0
+"""Standard errors by which the best must be better than the first."""
+MOST_LINES: Final = 3_000_000
+"""Order lines beyond which nothing is learned here: the tables are learned once more for it."""
+_LEAST: Final = 100
+"""Forecasts below which nothing can be clear."""
+_K: Final = 10
+_WANTED: Final = 256
+_BLOCK: Final = 2_000
+
+
+class Forecasts(NamedTuple):
+    """Customers' histories before a moment, and what is new in the next order of each, as CSRs."""
+
+    history_starts: Array
+    histories: Array
+    truth_starts: Array
+    truths: Array
+
+
+def learned_mix(interactions: Interactions, config: EngineConfig) -> Mix:
+    """Return the mix that would have forecast the newest orders best; `PLAIN` where none clearly.
+
+    A forecast is a list of ten products that the customer does not own; its worth is NDCG, and
+    differences are paired by customer.
+    """
+    known = interactions.basket_customer < interactions.n_customers
+    times = interactions.lines()[1][: interactions.basket_indptr[known.sum()]]
+    if not 0 < len(times) <= MOST_LINES or not config.demand_exponent:
+        return PLAIN
+    cut = int(np.quantile(times, 1.0 - NEWEST, method="lower"))
+    past = interactions.before(cut)
+    asked = forecasts(interactions, past, cut)
+    if len(asked.truth_starts) <= _LEAST:
+        return PLAIN
+    gains = worth(asked, past, config, cut)
+    best = int(gains.mean(axis=0).argmax())
+    better = gains[:, best] - gains[:, 0]
+    error = better.std() / np.sqrt(len(better))
+    return MIXES[best] if better.mean() > CLEARLY * error else PLAIN
+
+
+def forecasts(interactions: Interactions, past: Interactions, cut: int) -> Forecasts:
+    """Return what can be forecast at a moment, `past` being what was bought before it."""
+    n_products = interactions.n_products
+    is_known = interactions.basket_customer < interactions.n_customers
+    is_past = interactions.basket_time < cut
+    had = np.unique(interactions.basket_customer[is_known & is_past])  # past's customers, by number
+    later = np.flatnonzero(is_known & ~is_past)
+    owner, first = np.unique(interactions.basket_customer[later], return_index=True)
+    is_asked = is_among(owner, had)
+    baskets = later[first[is_asked]]
+    whose = np.searchsorted(had, owner[is_asked])
+    sizes = np.diff(interactions.basket_indptr)[baskets]
+    rows = np.repeat(np.arange(len(baskets)), sizes)
+    starts = row_starts(sizes)
+    at = np.arange(starts[-1]) + np.repeat(interactions.basket_indptr[baskets] - starts[:-1], sizes)
+    bought = interactions.basket_products[at]
+    owning = np.repeat(np.arange(past.n_customers), np.diff(past.customer_indptr))
+    owned = owning * n_products + past.customer_products  # ascending
+    was_sold = np.bincount(past.basket_products, minlength=n_products) > 0
+    is_new = was_sold[bought] & ~is_among(whose[rows] * n_products + bought, owned)
+    n_new = np.bincount(rows[is_new], minlength=len(baskets))
+    use = n_new > 0
+    lengths = np.diff(past.customer_indptr)[whose[use]]
+    history_starts = row_starts(lengths)
+    at = np.arange(history_starts[-1]) + np.repeat(
+        past.customer_indptr[whose[use]] - history_starts[:-1], lengths
+    )
+    return Forecasts(
+        history_starts, past.customer_products[at], row_starts(n_new[use]), bought[is_new]
+    )
+
+
+def worth(asked: Forecasts, past: Interactions, config: EngineConfig, cut: int) -> Array:
+    """Return the NDCG@10 of every forecast with each of `MIXES`: float64, shape (n, n_mixes)."""
+    ridge = ridge_table(Owning.of(past, config), config)
+    demand = Demand.of_sales(Sales.of_lines(*past.lines(), past.n_products, config, cut), config)
+    exponents = sorted({mix.exponent for mix in MIXES})
+    factors = np.stack([demand.factors.astype(np.float64) ** each for each in exponents])
+    of_mix = np.array([exponents.index(mix.exponent) for mix in MIXES])
+    shares = np.array([mix.popular_share for mix in MIXES])
+    pull = demand.popularity / max(demand.popularity.max(initial=0.0), 1e-30)
+    chances = ridge.intercepts * demand.factors
+    wanted = np.lexsort((np.arange(len(chances)), -chances))[:_WANTED]
+    wanted = wanted[ridge.intercepts[wanted] > 0.0]
+    discounts = 1.0 / np.log2(np.arange(2, _K + 2))
+
+    def work(start: int, stop: int) -> Array:
+        gains = np.zeros((stop - start, len(MIXES)))
+        forecast(
+            start, stop, *asked, ridge.indptr, ridge.nums, ridge.weights, ridge.intercepts,
+            factors, of_mix, shares, pull, wanted, discounts, gains,
+        )  # fmt: skip
+        return gains
+
+    return np.concatenate(in_blocks(work, len(asked.truth_starts) - 1, _BLOCK))
+
+
+def _forecast(
+    start: int, stop: int, history_starts: Array, histories: Array, truth_starts: Array,
+    truths: Array, indptr: Array, nums: Array, weights: Array, intercepts: Array, factors: Array,
+    of_mix: Array, shares: Array, pull: Array, wanted: Array, discounts: Array, gains: Array,
+) -> None:  # fmt: skip
+    """Write how good each mix's list is for customers `start` to `stop`."""
+    n_products, k = len(intercepts), len(discounts)
+    total, is_touched = np.zeros(n_products), np.zeros(n_products, np.bool_)
+    is_owned, is_right = np.zeros(n_products, np.bool_), np.zeros(n_products, np.bool_)
+    is_seed = np.ones(n_products, np.bool_)
+    touched, found = np.empty(n_products + 1, np.int32), np.empty(n_products + 1, np.int32)
+    plain = np.empty(n_products + 1)
+    best, listed = np.empty(k), np.empty(k, np.int32)
+    for row in range(start, stop):
+        own = histories[history_starts[row] : history_starts[row + 1]]
+        truth = truths[truth_starts[row] : truth_starts[row + 1]]
+        for h in own:
+            is_owned[h] = True
+        for c in truth:
+            is_right[c] = True
+        n_touched = summed(own, is_seed, indptr, nums, weights, total, is_touched, touched)
+        n = 0
+        for c in touched[:n_touched]:
+            found[n] = c
+            plain[n] = total[c] + np.float64(intercepts[c])
+            n += plain[n] > 0.0 and not is_owned[c]
+            total[c] = 0.0
+        if n >= k:
+            for c in wanted:
+                if not is_touched[c] and not is_owned[c]:
+                    found[n] = c
+                    plain[n] = np.float64(intercepts[c])
+                    n += 1
+        for c in touched[:n_touched]:
+            is_touched[c] = False
+        ideal = discounts[: min(k, len(truth))].sum()
+        for mix in range(len(of_mix)):
+            of_product = factors[of_mix[mix]]
+            top = 0.0
+            for i in range(n):
+                top = max(top, plain[i] * of_product[found[i]])
+            lift = shares[mix] * top
+            n_listed = 0
+            for i in range(n):
+                c = found[i]
+                score = plain[i] * of_product[c] + lift * pull[c]
+                if n_listed == k and score < best[k - 1]:
+                    continue
+                if n_listed < k:
+                    n_listed += 1
+                elif score == best[k - 1] and c > listed[k - 1]:
+                    continue
+                at = n_listed - 1
+                while at > 0 and (
+                    best[at - 1] < score or (best[at - 1] == score and listed[at - 1] > c)
+                ):
+                    best[at], listed[at] = best[at - 1], listed[at - 1]
+                    at -= 1
+                best[at], listed[at] = score, c
+            for at in range(n_listed):
+                if is_right[listed[at]]:
+                    gains[row - start, mix] += discounts[at] / ideal
+        for h in own:
+            is_owned[h] = False
+        for c in truth:
+            is_right[c] = False
+
+
+forecast = compiled(_forecast, uses=(summed,))
