@@ -169,13 +169,21 @@ class Interactions:
 
     def before(self, moment: int) -> Interactions:
         """Return the matrices of the baskets before a moment (microseconds UTC)."""
-        used = np.flatnonzero(self.basket_time < moment)
-        sizes = np.diff(self.basket_indptr)
+        return self._of_baskets(self.basket_time < moment)
+
+    def of_customers(self, customers: Array) -> Interactions:
+        """Return the matrices of some customers, by number; without guests."""
+        is_chosen = np.zeros(int(self.basket_customer.max(initial=-1)) + 1, dtype=bool)
+        is_chosen[customers] = True
+        return self._of_baskets(is_chosen[self.basket_customer])
+
+    def _of_baskets(self, use: Array) -> Interactions:
+        used, sizes = np.flatnonzero(use), np.diff(self.basket_indptr)
         customer = np.where(self.basket_customer < self.n_customers, self.basket_customer, -1)
         return Interactions.from_lines(
             self.product_ids,
             np.repeat(np.arange(len(used)), sizes[used]),
-            self.basket_products[np.repeat(self.basket_time < moment, sizes)],
+            self.basket_products[np.repeat(use, sizes)],
             self.basket_time[used],
             customer[used],
         )

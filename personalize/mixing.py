@@ -36,8 +36,10 @@ MIXES: Final = (
 """What is tried; the first is to be beaten."""
 CLEARLY: Final = 3.0
 """Standard errors by which the best must be better than the first."""
-MOST_LINES: Final = 3_000_000
-"""Order lines beyond which nothing is learned here: the tables are learned once more for it."""
+MOST_LINES: Final = 1_000_000
+"""Order lines that are looked at, at most: of a larger shop, those of customers drawn at random."""
+MOST_FORECASTS: Final = 20_000
+"""Customers whose next order is forecast, at most: drawn at random likewise."""
 _LEAST: Final = 100
 """Forecasts below which nothing can be clear."""
 _K: Final = 10
@@ -53,6 +55,25 @@ class Forecasts(NamedTuple):
     truth_starts: Array
     truths: Array
 
+    def sample(self, most: int, seed: int) -> Forecasts:
+        """Return so many of the customers at most, drawn at random, in their order."""
+        n = len(self.truth_starts) - 1
+        if n <= most:
+            return self
+        drawn = np.sort(np.random.default_rng(seed).permutation(n)[:most])
+        return Forecasts(
+            *_rows_of(self.history_starts, self.histories, drawn),
+            *_rows_of(self.truth_starts, self.truths, drawn),
+        )
+
+
+def _rows_of(starts: Array, values: Array, rows: Array) -> tuple[Array, Array]:
+    """Return some rows of a CSR as a CSR."""
+    sizes = np.diff(starts)[rows]
+    found = row_starts(sizes)
+    at = np.arange(found[-1]) + np.repeat(starts[rows] - found[:-1], sizes)
+    return found, values[at]
+
 
 def learned_mix(interactions: Interactions, config: EngineConfig) -> Mix:
     """Return the mix that would have forecast the newest orders best; `PLAIN` where none clearly.
@@ -60,13 +81,16 @@ def learned_mix(interactions: Interactions, config: EngineConfig) -> Mix:
     A forecast is a list of ten products that the customer does not own; its worth is NDCG, and
     differences are paired by customer.
     """
-    known = interactions.basket_customer < interactions.n_customers
-    times = interactions.lines()[1][: interactions.basket_indptr[known.sum()]]
-    if not 0 < len(times) <= MOST_LINES or not config.demand_exponent:
+    if not config.demand_exponent:
+        return PLAIN
+    interactions = _few(interactions, config.seed)
+    n_known = int((interactions.basket_customer < interactions.n_customers).sum())
+    times = interactions.lines()[1][: interactions.basket_indptr[n_known]]
+    if not len(times):
         return PLAIN
     cut = int(np.quantile(times, 1.0 - NEWEST, method="lower"))
     past = interactions.before(cut)
-    asked = forecasts(interactions, past, cut)
+    asked = forecasts(interactions, past, cut).sample(MOST_FORECASTS, config.seed)
     if len(asked.truth_starts) <= _LEAST:
         return PLAIN
     gains = worth(asked, past, config, cut)
@@ -74,6 +98,16 @@ def learned_mix(interactions: Interactions, config: EngineConfig) -> Mix:
     better = gains[:, best] - gains[:, 0]
     error = better.std() / np.sqrt(len(better))
     return MIXES[best] if better.mean() > CLEARLY * error else PLAIN
+
+
+def _few(interactions: Interactions, seed: int) -> Interactions:
+    """Return all customers, or so many drawn at random that their lines are at most so many."""
+    n_customers, sizes = interactions.n_customers, np.diff(interactions.basket_indptr)
+    n_lines = np.bincount(interactions.basket_customer, sizes)[:n_customers]
+    if n_lines.sum() <= MOST_LINES:
+        return interactions
+    drawn = np.random.default_rng(seed).permutation(n_customers)
+    return interactions.of_customers(drawn[np.cumsum(n_lines[drawn]) <= MOST_LINES])
 
 
 def forecasts(interactions: Interactions, past: Interactions, cut: int) -> Forecasts:
@@ -87,25 +121,16 @@ def forecasts(interactions: Interactions, past: Interactions, cut: int) -> Forec
     is_asked = is_among(owner, had)
     baskets = later[first[is_asked]]
     whose = np.searchsorted(had, owner[is_asked])
-    sizes = np.diff(interactions.basket_indptr)[baskets]
-    rows = np.repeat(np.arange(len(baskets)), sizes)
-    starts = row_starts(sizes)
-    at = np.arange(starts[-1]) + np.repeat(interactions.basket_indptr[baskets] - starts[:-1], sizes)
-    bought = interactions.basket_products[at]
+    starts, bought = _rows_of(interactions.basket_indptr, interactions.basket_products, baskets)
+    rows = np.repeat(np.arange(len(baskets)), np.diff(starts))
     owning = np.repeat(np.arange(past.n_customers), np.diff(past.customer_indptr))
     owned = owning * n_products + past.customer_products  # ascending
     was_sold = np.bincount(past.basket_products, minlength=n_products) > 0
     is_new = was_sold[bought] & ~is_among(whose[rows] * n_products + bought, owned)
     n_new = np.bincount(rows[is_new], minlength=len(baskets))
     use = n_new > 0
-    lengths = np.diff(past.customer_indptr)[whose[use]]
-    history_starts = row_starts(lengths)
-    at = np.arange(history_starts[-1]) + np.repeat(
-        past.customer_indptr[whose[use]] - history_starts[:-1], lengths
-    )
-    return Forecasts(
-        history_starts, past.customer_products[at], row_starts(n_new[use]), bought[is_new]
-    )
+    histories = _rows_of(past.customer_indptr, past.customer_products, whose[use])
+    return Forecasts(*histories, row_starts(n_new[use]), bought[is_new])
 
 
 def worth(asked: Forecasts, past: Interactions, config: EngineConfig, cut: int) -> Array:

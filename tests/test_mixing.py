@@ -69,14 +69,32 @@ def test_fashion_is_followed_and_taste_is_not() -> None:
     assert learned(shop("taste")) == PLAIN
 
 
-def test_nothing_is_learned_of_too_little_or_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few customers prove nothing, many lines take too long, and what is off stays off."""
+def test_nothing_is_learned_of_too_little() -> None:
+    """Few customers prove nothing, and what is off stays off."""
     assert learned(shop("fashion", 60), demand_window_days=60) == PLAIN
     assert learned(shop("fashion"), demand_window_days=60, demand_exponent=0) == PLAIN
     assert learned(pz.Orders.from_frame(frame([("o1", "ann", 0, [1])]))) == PLAIN
     guests = frame([("o1", "ann", 0, [1]), ("o2", "bob", 1, [2])]).assign(customer_id=None)
     assert learned(pz.Orders.from_frame(guests)) == PLAIN
-    monkeypatch.setattr(mixing, "MOST_LINES", 1_000)
+
+
+def test_of_a_large_shop_some_customers_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as have so many lines, whole histories, the same ones again; their word counts."""
+    interactions = Interactions.from_orders(shop("fashion"))
+    n_lines = len(interactions.basket_products)
+    monkeypatch.setattr(mixing, "MOST_LINES", n_lines // 2)
+    few = mixing._few(interactions, 0)
+    assert 0.45 * n_lines < len(few.basket_products) <= n_lines // 2
+    whole = {
+        tuple(row) for row in rows_of(interactions.customer_indptr, interactions.customer_products)
+    }
+    assert {tuple(row) for row in rows_of(few.customer_indptr, few.customer_products)} <= whole
+    assert mixing._few(interactions, 0).basket_products.tobytes() == few.basket_products.tobytes()
+    assert mixing._few(interactions, 1).basket_products.tobytes() != few.basket_products.tobytes()
+    assert learned(shop("fashion"), demand_window_days=60) != PLAIN
+    monkeypatch.setattr(mixing, "MOST_FORECASTS", 120)
+    assert learned(shop("fashion"), demand_window_days=60) != PLAIN
+    monkeypatch.setattr(mixing, "MOST_LINES", 100)
     assert learned(shop("fashion"), demand_window_days=60) == PLAIN
 
 
@@ -113,6 +131,23 @@ def test_forecasts_worked_by_hand() -> None:
     assert past.n_baskets == 4
     assert past.n_customers == 3
     assert past.product_ids.equals(interactions.product_ids)
+
+
+def test_some_forecasts_are_rows_of_all() -> None:
+    """As many as asked for, in their order; all where there are no more."""
+    interactions = Interactions.from_orders(shop("fashion", 60))
+    cut = int(interactions.basket_time.max()) - 12 * DAY
+    found = forecasts(interactions, interactions.before(cut), cut)
+    n = len(found.truth_starts) - 1
+    assert found.sample(n, 0) is found
+    few = found.sample(9, 0)
+    pairs = [
+        list(zip(*(rows_of(*csr) for csr in (each[:2], each[2:])), strict=True))
+        for each in (few, found)
+    ]
+    assert len(pairs[0]) == 9
+    places = [pairs[1].index(row) for row in pairs[0]]
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize("mix", [0, 5, 14, 23])
