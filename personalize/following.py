@@ -14,7 +14,7 @@ import numpy as np
 from personalize.association import Association, summed
 from personalize.compiled import compiled
 from personalize.demand import Demand
-from personalize.ranking import FIRST_LOOK, fill
+from personalize.ranking import FIRST_LOOK, fill, leading, others
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -96,44 +96,6 @@ def scored(
         for i in range(n):
             scores[i] += top * np.float64(pull[found[i]])
     return n
-
-
-def leading(scores: Array, found: Array, above: float, last: int, best: Array, order: Array) -> int:
-    """Write the places that come next by score, then number, into `order`; return how many.
-
-    Next after the number `last` of score `above`, and as many as `best` has room for: sorted in as
-    they are met, which few of them are once the room is full.
-    """
-    room, n = len(best), 0
-    bar = -np.inf
-    for place in range(len(scores)):
-        score = scores[place]
-        if score < bar or score > above:
-            continue
-        c = found[place]
-        if score == above and c <= last:
-            continue
-        if n < room:
-            n += 1
-        elif score == bar and c > found[order[n - 1]]:
-            continue
-        at = n - 1
-        while at > 0 and (
-            best[at - 1] < score or (best[at - 1] == score and found[order[at - 1]] > c)
-        ):
-            best[at], order[at] = best[at - 1], order[at - 1]
-            at -= 1
-        best[at], order[at] = score, place
-        if n == room:
-            bar = best[n - 1]
-    return n
-
-
-def others(scores: Array, found: Array, above: float, last: int) -> Array:
-    """Return the places of all that come after the number `last` of score `above`."""
-    places = np.flatnonzero((scores < above) | ((scores == above) & (found > last)))
-    places = places[np.argsort(found[places], kind="mergesort")]
-    return places[np.argsort(-scores[places], kind="mergesort")]
 
 
 def mark(marks: Array, nums: Array, value: bool) -> None:

@@ -18,6 +18,7 @@ from personalize.compiled import compiled
 from personalize.config import EngineConfig
 from personalize.demand import PLAIN, Demand, Mix, Sales
 from personalize.interactions import Interactions
+from personalize.ranking import leading
 from personalize.sorting import is_among, row_starts
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -169,8 +170,8 @@ def _forecast(
     is_owned, is_right = np.zeros(n_products, np.bool_), np.zeros(n_products, np.bool_)
     is_seed = np.ones(n_products, np.bool_)
     touched, found = np.empty(n_products + 1, np.int32), np.empty(n_products + 1, np.int32)
-    plain = np.empty(n_products + 1)
-    best, listed = np.empty(k), np.empty(k, np.int32)
+    plain, scores = np.empty(n_products + 1), np.empty(n_products + 1)
+    best, order = np.empty(k), np.empty(k, np.int64)
     for row in range(start, stop):
         own = histories[history_starts[row] : history_starts[row + 1]]
         truth = truths[truth_starts[row] : truth_starts[row + 1]]
@@ -200,25 +201,12 @@ def _forecast(
             for i in range(n):
                 top = max(top, plain[i] * of_product[found[i]])
             lift = shares[mix] * top
-            n_listed = 0
             for i in range(n):
                 c = found[i]
-                score = plain[i] * of_product[c] + lift * pull[c]
-                if n_listed == k and score < best[k - 1]:
-                    continue
-                if n_listed < k:
-                    n_listed += 1
-                elif score == best[k - 1] and c > listed[k - 1]:
-                    continue
-                at = n_listed - 1
-                while at > 0 and (
-                    best[at - 1] < score or (best[at - 1] == score and listed[at - 1] > c)
-                ):
-                    best[at], listed[at] = best[at - 1], listed[at - 1]
-                    at -= 1
-                best[at], listed[at] = score, c
+                scores[i] = plain[i] * of_product[c] + lift * pull[c]
+            n_listed = leading(scores[:n], found, np.inf, -1, best, order)
             for at in range(n_listed):
-                if is_right[listed[at]]:
+                if is_right[found[order[at]]]:
                     gains[row - start, mix] += discounts[at] / ideal
         for h in own:
             is_owned[h] = False
@@ -226,4 +214,4 @@ def _forecast(
             is_right[c] = False
 
 
-forecast = compiled(_forecast, uses=(summed,))
+forecast = compiled(_forecast, uses=(summed, leading))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,6 +154,46 @@ def fill(
         places[n_placed] = place
         n_placed += 1
     return n_placed
+
+
+def leading(
+    scores: Floats, nums: NDArray[Any], above: float, last: int, best: Floats, order: Ints
+) -> int:
+    """Write the places that come next by score, then number, into `order`; return how many.
+
+    Next after the number `last` of score `above`, and as many as `best` has room for: sorted in as
+    they are met, which few of them are once the room is full.
+    """
+    room, n = len(best), 0
+    bar = -np.inf
+    for place in range(len(scores)):
+        score = scores[place]
+        if score < bar or score > above:
+            continue
+        c = nums[place]
+        if score == above and c <= last:
+            continue
+        if n < room:
+            n += 1
+        elif score == bar and c > nums[order[n - 1]]:
+            continue
+        at = n - 1
+        while at > 0 and (
+            best[at - 1] < score or (best[at - 1] == score and nums[order[at - 1]] > c)
+        ):
+            best[at], order[at] = best[at - 1], order[at - 1]
+            at -= 1
+        best[at], order[at] = score, place
+        if n == room:
+            bar = best[n - 1]
+    return n
+
+
+def others(scores: Floats, nums: NDArray[Any], above: float, last: int) -> Ints:
+    """Return the places of all that come after the number `last` of score `above`."""
+    places = np.flatnonzero((scores < above) | ((scores == above) & (nums > last)))
+    places = places[np.argsort(nums[places], kind="mergesort")]
+    return places[np.argsort(-scores[places], kind="mergesort")]
 
 
 def rank(

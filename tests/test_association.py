@@ -235,6 +235,26 @@ def test_the_ridge_grows_where_rare_pairs_leave_a_matrix_unsolvable(
     assert [weights[source, 3] for source in range(3)] == pytest.approx(expected.tolist(), rel=1e-4)
 
 
+@pytest.mark.parametrize("loop", [ridge.ridge_rows, ridge.ridge_rows.py])
+@pytest.mark.parametrize("shared", [4.5, 7.0])
+def test_the_ridge_grows_where_the_second_of_two_pivots_fails(shared: float, loop: Any) -> None:
+    """Two neighbours that share more than either has: the first pivot is sound, the second not."""
+    owners, n_customers = np.array([4.0, 4.0, 3.0]), 20.0
+    indptr, nums = np.array([0, 1, 2, 4]), np.array([1, 0, 0, 1], np.int32)
+    gram = np.array([shared, shared, 2.0, 1.0], np.float32)
+    sources, weights = np.empty((1, 2), np.int32), np.empty((1, 2))
+    lengths, intercepts = np.zeros(1, np.int64), np.zeros(1)
+    loop(2, 3, indptr, nums, gram, owners, n_customers, 0.01, sources, weights, lengths, intercepts)
+    penalty, pairs = 0.01, np.array([[4.0, shared], [shared, 4.0]])
+    while np.linalg.eigvalsh(pairs + penalty * np.eye(2) - 16.0 / n_customers).min() <= 0.0:
+        penalty *= 2.0
+    centred = pairs + penalty * np.eye(2) - 16.0 / n_customers
+    expected = np.linalg.solve(centred, np.array([2.0, 1.0]) - 4.0 * 3.0 / n_customers)
+    assert weights[0].tolist() == pytest.approx(expected.tolist(), rel=1e-6)
+    assert sources[0].tolist() == [0, 1]
+    assert penalty > 0.01
+
+
 @settings(deadline=None)
 @given(LOGS, st.integers(1, 5), st.integers(1, 7))
 def test_no_stored_pair_was_made_by_too_few_customers(log: Log, least: int, keep: int) -> None:

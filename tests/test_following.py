@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import personalize as pz
-from personalize import following, model
+from personalize import following, model, ranking
 from personalize.batch import batch, picks
 from personalize.demand import PLAIN, Mix
 from personalize.following import Filled
@@ -136,9 +136,9 @@ def test_candidates_come_by_score_then_number(room: int) -> None:
     seen: list[int] = []
     above, last = np.inf, -1
     while len(seen) < 41:
-        rest = following.others(scores, found, above, last)
+        rest = ranking.others(scores, found, above, last)
         assert rest.tolist() == wanted[len(seen) :]
-        n = following.leading(scores, found, above, last, best[: min(room, len(rest))], order)
+        n = ranking.leading(scores, found, above, last, best[: min(room, len(rest))], order)
         seen += order[:n].tolist()
         above, last = scores[seen[-1]], int(found[seen[-1]])
     assert seen == wanted
