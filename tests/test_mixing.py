@@ -199,17 +199,21 @@ def rows_of(starts: np.ndarray, values: np.ndarray) -> list[list[int]]:
     return [values[a:b].tolist() for a, b in itertools.pairwise(starts)]
 
 
-def test_the_plain_loop_gives_the_same_worth(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("neighbours", [2, 12])
+def test_the_plain_loop_gives_the_same_worth(
+    monkeypatch: pytest.MonkeyPatch, neighbours: int
+) -> None:
     """Compiled or not, in one block or many."""
     interactions = Interactions.from_orders(shop("fashion", 60))
     cut = int(interactions.basket_time.max()) - 12 * DAY
     past = interactions.before(cut)
     asked = forecasts(interactions, past, cut)
-    fast = worth(asked, past, EngineConfig(min_customers=1), cut)
+    config = EngineConfig(min_customers=1, ridge_neighbours=neighbours)
+    fast = worth(asked, past, config, cut)
     monkeypatch.setattr(mixing, "forecast", mixing.forecast.py)
     monkeypatch.setattr(mixing, "_BLOCK", 7)
     assert fast.any()
-    assert worth(asked, past, EngineConfig(min_customers=1), cut).tobytes() == fast.tobytes()
+    assert worth(asked, past, config, cut).tobytes() == fast.tobytes()
 
 
 def test_a_mix_is_kept(tmp_path: Path) -> None:
