@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from personalize.sorting import is_ascending, row_starts, stable_order
+from personalize.sorting import is_ascending, row_starts, side_by_side, stable_order
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,11 +141,8 @@ class Interactions:
         by_time = None if is_ascending(time) else np.argsort(time, kind="stable")
         by_customer = stable_order(customer, len(customer), by_time)
         used = used[by_customer]
-        indptr = row_starts(n_lines_of[used])
-        first_line = row_starts(n_lines_of)[used]
         sizes = n_lines_of[used]
-        take = np.arange(indptr[-1], dtype=np.int64)
-        take += np.repeat(first_line - indptr[:-1], sizes)
+        indptr, take = side_by_side(row_starts(n_lines_of)[used], sizes)
         basket_products = line_product[take].astype(np.int32, copy=False)
         basket_customer = customer[by_customer]
         n_known = int(np.searchsorted(basket_customer, n_customers))

@@ -19,7 +19,7 @@ from personalize.config import EngineConfig
 from personalize.demand import PLAIN, Demand, Mix, Sales
 from personalize.interactions import Interactions
 from personalize.ranking import leading
-from personalize.sorting import is_among, row_starts
+from personalize.sorting import is_among, row_starts, side_by_side
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -70,10 +70,8 @@ class Forecasts(NamedTuple):
 
 def _rows_of(starts: Array, values: Array, rows: Array) -> tuple[Array, Array]:
     """Return some rows of a CSR as a CSR."""
-    sizes = np.diff(starts)[rows]
-    found = row_starts(sizes)
-    at = np.arange(found[-1]) + np.repeat(starts[rows] - found[:-1], sizes)
-    return found, values[at]
+    found, places = side_by_side(starts[rows], np.diff(starts)[rows])
+    return found, values[places]
 
 
 def learned_mix(interactions: Interactions, config: EngineConfig) -> Mix:

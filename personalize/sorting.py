@@ -131,6 +131,26 @@ def row_starts(counts: Array) -> Array:
     return starts
 
 
+def side_by_side(first: Array, sizes: Array) -> tuple[Array, Array]:
+    """Return where runs of rows start once they lie side by side, and the rows themselves.
+
+    Parameters
+    ----------
+    first, sizes : int, shape (n,)
+        The first row of each run, and how many there are.
+
+    Examples
+    --------
+    >>> starts, rows = side_by_side(np.array([7, 2]), np.array([2, 1]))
+    >>> starts.tolist(), rows.tolist()
+    ([0, 2, 3], [7, 8, 2])
+    """
+    starts = row_starts(sizes)
+    rows = np.arange(starts[-1], dtype=np.int64)
+    rows += np.repeat(first - starts[:-1], sizes)
+    return starts, rows
+
+
 def distinct(values: Array) -> Array:
     """Return the distinct whole numbers, ascending.
 

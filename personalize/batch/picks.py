@@ -16,7 +16,7 @@ from personalize.columns import strings, taken
 from personalize.following import Filled, Guards, Histories, follow_up
 from personalize.purchases import OwnedTable
 from personalize.ranking import OFTEN_NEXT, PICK_REASONS, Barred, Pick
-from personalize.sorting import row_starts
+from personalize.sorting import side_by_side
 from personalize.suppression import REASONS, ManyCustomers
 from personalize.view import Question, View
 
@@ -191,9 +191,8 @@ class PickTable:
 def _rows_of(customer: Ints, target: Ints, codes: Ints) -> tuple[Ints, Ints]:
     """Return the targets of each code's rows side by side: row starts, targets."""
     first = np.searchsorted(customer, codes)
-    starts = row_starts(np.searchsorted(customer, codes, "right") - first)
-    take = np.arange(starts[-1]) + np.repeat(first - starts[:-1], np.diff(starts))
-    return starts, target[take]
+    starts, rows = side_by_side(first, np.searchsorted(customer, codes, "right") - first)
+    return starts, target[rows]
 
 
 class _Picks(NamedTuple):
