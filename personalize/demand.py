@@ -77,7 +77,21 @@ class Sales:
     def of_lines(
         cls, nums: Array, times: Array, n_products: int, config: EngineConfig, as_of: int
     ) -> Self:
-        """Return the sales of order lines; the parameters are those of `Demand.fit`."""
+        """Return the sales of order lines just before `as_of`.
+
+        Parameters
+        ----------
+        nums : int, shape (n_lines,)
+            Product of every kept order line before `as_of`.
+        times : int64, microseconds, shape (n_lines,)
+            When it was ordered.
+        n_products : int
+            Products that have a number.
+        config : EngineConfig
+            ``demand_window_days``.
+        as_of : int, microseconds
+            Now.
+        """
         left = cls.season_left((as_of - times) / DAY)
         ever, season = (
             np.bincount(nums, weights, minlength=n_products).astype(np.float64)
@@ -136,29 +150,11 @@ class Demand:
     pull: Array
 
     @classmethod
-    def fit(
-        cls, nums: Array, times: Array, n_products: int, config: EngineConfig, as_of: int
-    ) -> Self:
-        """Return the demand just before `as_of`.
-
-        Parameters
-        ----------
-        nums : int, shape (n_lines,)
-            Product of every kept order line before `as_of`.
-        times : int64, microseconds, shape (n_lines,)
-            When it was ordered.
-        n_products : int
-            Products that have a number.
-        config : EngineConfig
-            ``demand_window_days``, ``demand_exponent`` and ``specificity``.
-        as_of : int, microseconds
-            Now.
-        """
-        return cls.of_sales(Sales.of_lines(nums, times, n_products, config, as_of), config)
-
-    @classmethod
     def of_sales(cls, sales: Sales, config: EngineConfig, mix: Mix = PLAIN) -> Self:
-        """Return the demand behind the sales of every product; `config` is that of `fit`."""
+        """Return the demand behind the sales of every product.
+
+        `config` says ``demand_exponent`` and ``specificity``, `mix` how far to follow it.
+        """
         ever = sales.ever
         total = max(ever.sum(), 1.0)
 

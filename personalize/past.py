@@ -64,7 +64,7 @@ class Past:
         as_of: int,
         sold: Sequence[Sold],
     ) -> Self:
-        """Return the past of order lines given as to `Demand.fit`.
+        """Return the past of order lines given as to `Sales.of_lines`.
 
         Parameters
         ----------

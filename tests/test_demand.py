@@ -19,7 +19,8 @@ def fit(lines: list[tuple[int, float]], n_products: int = 3, **config: float) ->
     nums = np.array([num for num, _ in lines], dtype=np.int32)
     times = np.array([AS_OF - int(days * DAY) for _, days in lines], dtype=np.int64)
     settings = {"demand_window_days": 7.0, "demand_exponent": 1.0, **config}
-    return Demand.fit(nums, times, n_products, EngineConfig(**settings), AS_OF)  # type: ignore[arg-type]
+    made = EngineConfig(**settings)  # type: ignore[arg-type]
+    return Demand.of_sales(Sales.of_lines(nums, times, n_products, made, AS_OF), made)
 
 
 OLD = 7 / (2 ** (1 / 3) - 1)
