@@ -57,6 +57,7 @@ RANGES: Mapping[str, Range] = {
     "specificity": Range(0.0, 1.0),
     "demand_window_days": Range(1, 365),
     "demand_exponent": Range(0.0, 4.0),
+    "passed_over": Range(0.0, 10.0),
     "curve_strength": Range(0.1, 100_000.0),
     "rhythm_strength": Range(0.0, 100_000.0),
     "one_per_need_window_days": Range(7, 3650),
@@ -131,6 +132,10 @@ class EngineConfig:
     demand_exponent : float
         How strongly demand now moves what is recommended next, before the shop's newest orders say
         how much more or less (`personalize.mixing`); 0 switches both off.
+    passed_over : float
+        How much less is recommended next what sold most when the customer last came, and what they
+        left: a score is divided by 1 plus this times the product's share of the best-seller's sales
+        then; 0 switches it off.
     curve_strength : float, purchases
         Evidence that a repurchase curve's parent (group, type, all) counts for.
     rhythm_strength : float, gaps
@@ -170,6 +175,7 @@ class EngineConfig:
     specificity: float = 0.1
     demand_window_days: float = 6.0
     demand_exponent: float = 1.0
+    passed_over: float = 0.7
     curve_strength: float = 20.0
     rhythm_strength: float = 2.0
     one_per_need_window_days: float = 180.0

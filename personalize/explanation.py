@@ -139,22 +139,26 @@ def _pick(view: View, state: PurchaseState, num: int, anchor_ids: Sequence[str])
         return found | {"history": None, "anchors": None}
     owned = view.numbers(state.occasions)
     history, anchors = view.seeds(owned), view.seeds(view.numbers(anchor_ids))
-    found |= {"history": _by_history(view, history, num), "anchors": None}
+    came = int(view.model.demand.came(state.last_order_at))
+    found |= {"history": _by_history(view, history, came, num), "anchors": None}
     if len(anchors):
-        found["anchors"] = _by_anchors(view, anchors, history, num)
+        found["anchors"] = _by_anchors(view, anchors, history, came, num)
     else:
-        found["history"] |= _by_everybody(view, owned, num)
+        found["history"] |= _by_everybody(view, owned, came, num)
     return found
 
 
-def _by_everybody(view: View, owned: Ints, num: int) -> dict[str, float]:
+def _by_everybody(view: View, owned: Ints, came: int, num: int) -> dict[str, float]:
     """Return what is added to a history's score where there are no anchors: highest x pull."""
-    pull, highest = float(view.model.demand.pull[num]), view.highest(owned, _PLACES)
+    pull, highest = float(view.model.demand.pull[num]), view.highest(owned, came, _PLACES)
     return {"pull": pull, "highest": highest, "everybody": pull * highest}
 
 
-def _by_history(view: View, history: Ints, num: int) -> dict[str, Any]:
-    """Return what each product owned adds to a score: (intercept + weights) x demand factor."""
+def _by_history(view: View, history: Ints, came: int, num: int) -> dict[str, Any]:
+    """Return what each product owned adds to a score, and what that is multiplied with.
+
+    The score is (intercept + weights) x demand factor x what is left once it was passed over.
+    """
     products, demand = view.model.products, view.model.demand
     parts = products.next_parts(history, num)
     because = [
@@ -163,16 +167,18 @@ def _by_history(view: View, history: Ints, num: int) -> dict[str, Any]:
         if weight
     ]
     intercept = float(products.next_intercepts[num])
-    score = demand.of_next(np.array([num]), np.array([intercept + parts.sum()]))
+    score = demand.of_next(np.array([num]), np.array([intercept + parts.sum()]), came)
+    factor = float(demand.factors[0, num])
     return {
         "because": sorted(because, key=lambda part: (-part["weight"], part["product_id"])),
         "intercept": intercept,
-        "demand_factor": float(demand.factors[num]),
+        "demand_factor": factor,
+        "passed_over_factor": float(demand.factors[came, num]) / factor,
         "score": float(score[0]),
     }
 
 
-def _by_anchors(view: View, anchors: Ints, history: Ints, num: int) -> dict[str, Any]:
+def _by_anchors(view: View, anchors: Ints, history: Ints, came: int, num: int) -> dict[str, Any]:
     """Return what each anchor adds: (root of the sum of powers + season) x season's factor."""
     products, demand = view.model.products, view.model.demand
     floor = demand.floor(float(products.together_orders[anchors].sum()))
@@ -187,7 +193,7 @@ def _by_anchors(view: View, anchors: Ints, history: Ints, num: int) -> dict[str,
         for found in [products.complement_scores(np.array([anchor]))]
         for place in np.flatnonzero(found.nums == num)
     ]
-    with_it, scale = view.with_anchors(anchors, history)
+    with_it, scale = view.with_anchors(anchors, history, came)
     place = np.flatnonzero(with_it.nums == num)
     return {
         "because": sorted(because, key=lambda part: (-part["weight"], part["product_id"])),

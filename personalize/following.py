@@ -131,9 +131,9 @@ def speaking(
 def _follow(
     owned_starts: Array, owned: Array, product_starts: Array, products: Array,
     group_starts: Array, groups: Array, type_starts: Array, types: Array,
-    indptr: Array, nums: Array, weights: Array, intercepts: Array, factors: Array, pull: Array,
-    wanted: Array, is_seed: Array, is_shown: Array, group: Array, kind: Array, most: Array,
-    n_groups: int, look: int, first_look: int, out_nums: Array, out_scores: Array,
+    came: Array, indptr: Array, nums: Array, weights: Array, intercepts: Array, factors: Array,
+    pull: Array, wanted: Array, is_seed: Array, is_shown: Array, group: Array, kind: Array,
+    most: Array, n_groups: int, look: int, first_look: int, out_nums: Array, out_scores: Array,
     out_because: Array, sizes: Array,
 ) -> None:  # fmt: skip
     """Write the list of each customer."""
@@ -156,8 +156,8 @@ def _follow(
         n = summed(own, is_seed, indptr, nums, weights, total, is_touched, touched)
         mark(no_product, own, True)
         n = scored(
-            own, touched[:n], intercepts, factors, pull, wanted, k, no_product, total, is_touched,
-            found, scores,
+            own, touched[:n], intercepts, factors[came[row]], pull, wanted, k, no_product, total,
+            is_touched, found, scores,
         )  # fmt: skip
         mark(no_product, away, True)
         mark(no_group, of_group, True)
@@ -201,7 +201,7 @@ follow = compiled(_follow, uses=(summed, scored, leading, others, mark, speaking
 
 
 def follow_up(
-    histories: Histories, guards: Guards, products: Association, demand: Demand, k: int
+    histories: Histories, came: Array, guards: Guards, products: Association, demand: Demand, k: int
 ) -> Filled:
     """Return what comes next for each customer, as far as the history alone can say.
 
@@ -209,6 +209,8 @@ def follow_up(
     ----------
     histories : Histories
         Of n customers.
+    came : int64, shape (n,)
+        Each one's row of `Demand.factors`.
     guards : Guards
     products : Association
     demand : Demand
@@ -228,7 +230,7 @@ def follow_up(
     )
     pull = demand.pull if demand.pull.any() else demand.pull[:0]
     follow(
-        *histories.owned, *histories.products, *histories.groups, *histories.types,
+        *histories.owned, *histories.products, *histories.groups, *histories.types, came,
         products.next_indptr, products.next_nums, products.next_weights,
         products.next_intercepts, demand.factors, pull, guards.wanted, guards.is_seed,
         guards.is_shown, guards.group, guards.kind, guards.most, guards.n_groups, _LOOK,

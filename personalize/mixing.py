@@ -1,18 +1,21 @@
 """How far what comes next follows demand: learned on the shop's own newest orders.
 
 Customers of one shop buy what goes with what they own; those of another, whose histories say
-little, buy what everybody buys now. Which it is shows in the newest orders: the tables are learned
-once more from what came before them, every customer's next order is forecast with each mix, and
-the best one is taken if it is clearly better than none.
+little, buy what everybody buys now. In one shop they have seen what sold when they last came; in
+another nobody looks around. Which it is shows in the newest orders: the tables are learned once
+more from what came before them, every customer's next order is forecast with each mix, and another
+one than the plain one is taken if it is clearly better.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
-from personalize.association import Owning, ridge_table, summed
+from personalize.association import Owning, Ridge, ridge_table, summed
 from personalize.blocks import in_blocks
 from personalize.compiled import compiled
 from personalize.config import EngineConfig
@@ -25,18 +28,12 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 NEWEST: Final = 0.1
 """Share of the known customers' order lines that are forecast."""
-MIXES: Final = (
-    PLAIN,
-    *(
-        Mix(exponent, share)
-        for share in (0.0, 0.2, 0.4, 0.6)
-        for exponent in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-        if (exponent, share) != PLAIN
-    ),
-)
-"""What is tried; the first is to be beaten."""
+PASSED_OVER: Final = (0.0, 2.0)
+EXPONENTS: Final = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+POPULAR_SHARES: Final = (0.0, 0.2, 0.4, 0.6)
+"""What is tried of each part of a mix, besides what `PLAIN` says."""
 CLEARLY: Final = 3.0
-"""Standard errors by which the best must be better than the first."""
+"""Standard errors by which the best must be better than what it would replace."""
 MOST_LINES: Final = 1_000_000
 """Order lines that are looked at, at most: of a larger shop, those of customers drawn at random."""
 MOST_FORECASTS: Final = 20_000
@@ -49,22 +46,29 @@ _BLOCK: Final = 2_000
 
 
 class Forecasts(NamedTuple):
-    """Customers' histories before a moment, and what is new in the next order of each, as CSRs."""
+    """Customers' histories before a moment, and what is new in the next order of each, as CSRs.
+
+    ``last_at`` is when each last came before it: int64, microseconds UTC, shape (n,).
+    """
 
     history_starts: Array
     histories: Array
     truth_starts: Array
     truths: Array
+    last_at: Array
+
+    def __len__(self) -> int:
+        return len(self.last_at)
 
     def sample(self, most: int, seed: int) -> Forecasts:
         """Return so many of the customers at most, drawn at random, in their order."""
-        n = len(self.truth_starts) - 1
-        if n <= most:
+        if len(self) <= most:
             return self
-        drawn = np.sort(np.random.default_rng(seed).permutation(n)[:most])
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(self))[:most])
         return Forecasts(
             *_rows_of(self.history_starts, self.histories, drawn),
             *_rows_of(self.truth_starts, self.truths, drawn),
+            self.last_at[drawn],
         )
 
 
@@ -90,13 +94,14 @@ def learned_mix(interactions: Interactions, config: EngineConfig) -> Mix:
     cut = int(np.quantile(times, 1.0 - NEWEST, method="lower"))
     past = interactions.before(cut)
     asked = forecasts(interactions, past, cut).sample(MOST_FORECASTS, config.seed)
-    if len(asked.truth_starts) <= _LEAST:
+    if len(asked) < _LEAST:
         return PLAIN
-    gains = worth(asked, past, config, cut)
-    best = int(gains.mean(axis=0).argmax())
-    better = gains[:, best] - gains[:, 0]
-    error = better.std() / np.sqrt(len(better))
-    return MIXES[best] if better.mean() > CLEARLY * error else PLAIN
+    trial = Trial.of(past, config, cut)
+    mix = trial.better(asked, PLAIN, [PLAIN._replace(passed_over=each) for each in PASSED_OVER])
+    others = [
+        Mix(exponent, share, mix.passed_over) for share in POPULAR_SHARES for exponent in EXPONENTS
+    ]
+    return trial.better(asked, mix, others)
 
 
 def _few(interactions: Interactions, seed: int) -> Interactions:
@@ -128,39 +133,82 @@ def forecasts(interactions: Interactions, past: Interactions, cut: int) -> Forec
     is_new = was_sold[bought] & ~is_among(whose[rows] * n_products + bought, owned)
     n_new = np.bincount(rows[is_new], minlength=len(baskets))
     use = n_new > 0
-    histories = _rows_of(past.customer_indptr, past.customer_products, whose[use])
-    return Forecasts(*histories, row_starts(n_new[use]), bought[is_new])
+    theirs = whose[use]
+    histories = _rows_of(past.customer_indptr, past.customer_products, theirs)
+    last_at = np.maximum.reduceat(past.customer_time, past.customer_indptr[:-1])
+    return Forecasts(*histories, row_starts(n_new[use]), bought[is_new], last_at[theirs])
 
 
-def worth(asked: Forecasts, past: Interactions, config: EngineConfig, cut: int) -> Array:
-    """Return the NDCG@10 of every forecast with each of `MIXES`: float64, shape (n, n_mixes)."""
-    ridge = ridge_table(Owning.of(past, config), config)
-    demand = Demand.of_sales(Sales.of_lines(*past.lines(), past.n_products, config, cut), config)
-    exponents = sorted({mix.exponent for mix in MIXES})
-    factors = np.stack([demand.factors.astype(np.float64) ** each for each in exponents])
-    of_mix = np.array([exponents.index(mix.exponent) for mix in MIXES])
-    shares = np.array([mix.popular_share for mix in MIXES])
-    pull = demand.popularity / max(demand.popularity.max(initial=0.0), 1e-30)
-    chances = ridge.intercepts * demand.factors
-    wanted = np.lexsort((np.arange(len(chances)), -chances))[:_WANTED]
-    wanted = wanted[ridge.intercepts[wanted] > 0.0]
-    discounts = 1.0 / np.log2(np.arange(2, _K + 2))
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """What was learned before a moment, to forecast with.
 
-    def work(start: int, stop: int) -> Array:
-        gains = np.zeros((stop - start, len(MIXES)))
-        forecast(
-            start, stop, *asked, ridge.indptr, ridge.nums, ridge.weights, ridge.intercepts,
-            factors, of_mix, shares, pull, wanted, discounts, gains,
-        )  # fmt: skip
-        return gains
+    Parameters
+    ----------
+    ridge : Ridge
+    sales : Sales
+    config : EngineConfig
+    cut : int, microseconds UTC
+    """
 
-    return np.concatenate(in_blocks(work, len(asked.truth_starts) - 1, _BLOCK))
+    ridge: Ridge
+    sales: Sales
+    config: EngineConfig
+    cut: int
+
+    @classmethod
+    def of(cls, past: Interactions, config: EngineConfig, cut: int) -> Self:
+        """Return what orders before `cut` teach."""
+        sales = Sales.of_lines(*past.lines(), past.n_products, config, cut)
+        return cls(ridge_table(Owning.of(past, config), config), sales, config, cut)
+
+    def better(self, asked: Forecasts, mix: Mix, others: Sequence[Mix]) -> Mix:
+        """Return the best of some mixes if it forecasts clearly better than `mix`, else that.
+
+        Differences are paired by customer.
+        """
+        gains = self.worth(asked, [mix, *others])
+        best = int(gains.mean(axis=0).argmax())
+        difference = gains[:, best] - gains[:, 0]
+        error = difference.std() / np.sqrt(len(difference))
+        return others[best - 1] if best and difference.mean() > CLEARLY * error else mix
+
+    def worth(self, asked: Forecasts, mixes: Sequence[Mix]) -> Array:
+        """Return the NDCG@10 of every forecast with each mix: float64, shape (n, n_mixes)."""
+        ridge, demand = self.ridge, self._demand(PLAIN)
+        pull = demand.popularity / max(demand.popularity.max(initial=0.0), 1e-30)
+        chances = ridge.intercepts * demand.factors[0]
+        wanted = np.lexsort((np.arange(len(chances)), -chances))[:_WANTED]
+        wanted = wanted[ridge.intercepts[wanted] > 0.0]
+        without_shares = [mix._replace(popular_share=0.0) for mix in mixes]
+        moves = list(dict.fromkeys(without_shares))
+        demands = [self._demand(each) for each in moves]
+        longest = max(demands, key=lambda each: len(each.factors))
+        factors = np.stack([np.broadcast_to(e.factors, longest.factors.shape) for e in demands])
+        of_mix = np.array([moves.index(each) for each in without_shares])
+        shares = np.array([mix.popular_share for mix in mixes])
+        came = longest.came(asked.last_at)
+        discounts = 1.0 / np.log2(np.arange(2, _K + 2))
+
+        def work(start: int, stop: int) -> Array:
+            gains = np.zeros((stop - start, len(mixes)))
+            forecast(
+                start, stop, *asked[:-1], came, ridge.indptr, ridge.nums, ridge.weights,
+                ridge.intercepts, factors, of_mix, shares, pull, wanted, discounts, gains,
+            )  # fmt: skip
+            return gains
+
+        return np.concatenate(in_blocks(work, len(asked.last_at), _BLOCK))
+
+    def _demand(self, mix: Mix) -> Demand:
+        return Demand.of_sales(self.sales, self.config, self.cut, mix)
 
 
 def _forecast(
     start: int, stop: int, history_starts: Array, histories: Array, truth_starts: Array,
-    truths: Array, indptr: Array, nums: Array, weights: Array, intercepts: Array, factors: Array,
-    of_mix: Array, shares: Array, pull: Array, wanted: Array, discounts: Array, gains: Array,
+    truths: Array, came: Array, indptr: Array, nums: Array, weights: Array, intercepts: Array,
+    factors: Array, of_mix: Array, shares: Array, pull: Array, wanted: Array, discounts: Array,
+    gains: Array,
 ) -> None:  # fmt: skip
     """Write how good each mix's list is for customers `start` to `stop`."""
     n_products, k = len(intercepts), len(discounts)
@@ -194,14 +242,14 @@ def _forecast(
             is_touched[c] = False
         ideal = discounts[: min(k, len(truth))].sum()
         for mix in range(len(of_mix)):
-            of_product = factors[of_mix[mix]]
+            of_product = factors[of_mix[mix], came[row]]
             top = 0.0
             for i in range(n):
-                top = max(top, plain[i] * of_product[found[i]])
+                top = max(top, plain[i] * np.float64(of_product[found[i]]))
             lift = shares[mix] * top
             for i in range(n):
                 c = found[i]
-                scores[i] = plain[i] * of_product[c] + lift * pull[c]
+                scores[i] = plain[i] * np.float64(of_product[c]) + lift * pull[c]
             n_listed = leading(scores[:n], found, np.inf, -1, best, order)
             for at in range(n_listed):
                 if is_right[found[order[at]]]:

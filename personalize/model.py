@@ -133,7 +133,7 @@ class Model:
             catalog=catalog,
             products=of_products,
             types=of_types,
-            demand=Demand.of_sales(sales, config, mix),
+            demand=Demand.of_sales(sales, config, as_of, mix),
             mix=mix,
             likeness=likeness,
             levels=fitted,
@@ -163,7 +163,8 @@ class Model:
             target_features(make(), as_of, old.curves, before)
             for old, make, before in zip(self.levels, levels, earlier, strict=True)
         ]
-        return self._with(Demand.of_sales(sales, self.config, self.mix), targets, as_of)
+        demand = Demand.of_sales(sales, self.config, as_of, self.mix)
+        return self._with(demand, targets, as_of)
 
     def _with(self, demand: Demand, targets: Sequence[NDArray[Any]], as_of: int) -> Model:
         first, second, third = (

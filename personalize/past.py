@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from personalize.config import EngineConfig
-from personalize.demand import Sales, Sold
+from personalize.demand import N_PERIODS, Sales, Sold, period_of
 from personalize.times import DAY
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -42,6 +42,8 @@ class Past:
         The same, fading, after each of `LATER_DAYS`.
     season : float64, shape (n_products,)
         The same, as the season of the training counts them.
+    periods : float32, shape (N_PERIODS, n_products)
+        The same, by periods, that of the training first.
     occasions : tuple of int64 arrays, shape (n_targets,) each
         Purchases of each product, item group and product type by known customers.
     """
@@ -52,6 +54,7 @@ class Past:
     ever: Array
     now: Array
     season: Array
+    periods: Array
     occasions: tuple[Array, Array, Array]
 
     @classmethod
@@ -87,6 +90,7 @@ class Past:
             ever=then.ever,
             now=np.stack([then.now, *later]),
             season=then.season,
+            periods=then.periods.astype(np.float32),
             occasions=(first, second, third),
         )
 
@@ -102,7 +106,10 @@ class Past:
         earlier, after = np.log(self.now[[low, low + 1]][:, is_sold])
         now = np.zeros(len(self.ever))
         now[is_sold] = np.exp(earlier + share * (after - earlier))
-        return Sales(self.ever, now, self.season * Sales.season_left(later))
+        gone = min(int(period_of(as_of) - period_of(self.as_of)), N_PERIODS)
+        periods = np.zeros(self.periods.shape)
+        periods[gone:] = self.periods[: N_PERIODS - gone]
+        return Sales(self.ever, now, self.season * Sales.season_left(later), periods)
 
     def sold(self) -> tuple[Sold, Sold, Sold]:
         """Return the purchases of each level."""
@@ -112,6 +119,7 @@ class Past:
     def arrays(self) -> dict[str, Array]:
         """Return every array by its name in the artifact."""
         out = {"past_ever": self.ever, "past_now": self.now, "past_season": self.season}
+        out["past_periods"] = self.periods
         out |= {f"past_{name}_sold": n for name, n in zip(_LEVELS, self.occasions, strict=True)}
         moments = np.array([self.as_of, self.since, self.first_at], dtype=np.int64)
         return out | {"past_moments": moments}
@@ -130,6 +138,7 @@ class Past:
             ever=arrays["past_ever"],
             now=arrays["past_now"],
             season=arrays["past_season"],
+            periods=arrays["past_periods"],
             occasions=(first, second, third),
         )
 

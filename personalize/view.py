@@ -69,13 +69,15 @@ class Question(NamedTuple):
     """What one list is about, in product numbers of the view.
 
     ``anchors`` are what the message is about, ``history`` is what the customer owns, ``due`` what
-    has come due with its chance, ``barred`` what must not be shown.
+    has come due with its chance, ``barred`` what must not be shown, ``came`` when the customer last
+    came, as a row of `Demand.factors`.
     """
 
     anchors: Ints
     history: Ints
     due: Sequence[tuple[int, float]]
     barred: Barred
+    came: int = 0
 
 
 def check_moment(moment: str) -> None:
@@ -322,9 +324,9 @@ class View:
         )
         due = self._due(scopes, as_of) if include_due else []
         history = np.array(sorted(self._known(state.occasions)), dtype=np.int64)
-        return self.answer(
-            Question(self.numbers(anchors), history, due, barred), k, exclude=exclude, fill=fill
-        )
+        came = int(self.model.demand.came(state.last_order_at))
+        question = Question(self.numbers(anchors), history, due, barred, came)
+        return self.answer(question, k, exclude=exclude, fill=fill)
 
     def complements(self, product_ids: Sequence[str], k: int, *, fill: bool = True) -> list[Pick]:
         """Return what goes with the products of one basket, the same for everyone.
@@ -379,7 +381,7 @@ class View:
         anchors = question.anchors
         if question.due:
             yield self._due_tier(question.due, k)
-        learned = self._learned_tier(anchors, question.history, k)
+        learned = self._learned_tier(question, k)
         kept = list(self._kept(learned, question, k)) if fill else []
         yield replace(learned, limit=k - sum(tier.limit or 0 for tier in kept))
         yield from kept
@@ -406,28 +408,29 @@ class View:
         limit = (k + 1) // 2
         return Tier(nums, chances, DUE, because=nums, limit=limit, frees_products=True)
 
-    def _learned_tier(self, anchors: Ints, history: Ints, k: int) -> Tier:
+    def _learned_tier(self, question: Question, k: int) -> Tier:
         """Return what goes with the anchors, and what the history says comes next.
 
         Without anchors, what everybody wants competes too, if the history alone could fill the
         list: a thin one should rather be filled with what goes with the little that is known.
         """
-        anchors, seeds = self.seeds(anchors), self.seeds(history)
+        history, came = question.history, question.came
+        anchors, seeds = self.seeds(question.anchors), self.seeds(history)
         if not len(anchors):
-            after = self._after(seeds, self.wanted, k)
+            after = self._after(seeds, came, self.wanted, k)
             scores = self.model.demand.pulled(after.nums, after.scores, _highest(after, history))
             return Tier(after.nums, scores, OFTEN_NEXT, because=after.because)
-        with_it, after = self._with(anchors), self._after(seeds)
+        with_it, after = self._with(anchors), self._after(seeds, came)
         return _blended(with_it, after, _history_scale(with_it, after))
 
-    def highest(self, history: Ints, k: int) -> float:
+    def highest(self, history: Ints, came: int, k: int) -> float:
         """Return the highest score that a history gives a list of `k` without anchors."""
-        return _highest(self._after(self.seeds(history), self.wanted, k), history)
+        return _highest(self._after(self.seeds(history), came, self.wanted, k), history)
 
-    def with_anchors(self, anchors: Ints, history: Ints) -> tuple[Scored, float]:
+    def with_anchors(self, anchors: Ints, history: Ints, came: int) -> tuple[Scored, float]:
         """Return what goes with the anchors, and what the history's scores are multiplied with."""
         with_it = self._with(anchors)
-        return with_it, _history_scale(with_it, self._after(history))
+        return with_it, _history_scale(with_it, self._after(history, came))
 
     def _with(self, anchors: Ints) -> Scored:
         products = self.model.products
@@ -436,9 +439,9 @@ class View:
         scores = self.model.demand.of_complements(found.nums, found.scores, n_orders)
         return found._replace(scores=scores)
 
-    def _after(self, history: Ints, wanted: Ints = _NOTHING, least: int = 0) -> Scored:
+    def _after(self, history: Ints, came: int, wanted: Ints = _NOTHING, least: int = 0) -> Scored:
         found = self.model.products.next_scores(history, wanted, least)
-        return found._replace(scores=self.model.demand.of_next(found.nums, found.scores))
+        return found._replace(scores=self.model.demand.of_next(found.nums, found.scores, came))
 
     def _replaced_by(self, anchors: Ints) -> set[int]:
         """Return what replaces the anchors, by their titles; not what is bought with them."""

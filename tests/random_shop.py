@@ -125,6 +125,7 @@ configs = st.builds(
     ridge_share=st.floats(0, 1),
     demand_window_days=st.floats(1, 365),
     demand_exponent=st.floats(0, 4),
+    passed_over=st.floats(0, 10),
     curve_strength=st.floats(0.1, 100),
     rhythm_strength=st.floats(0, 100),
     one_per_need_window_days=st.floats(7, 400),

@@ -8,8 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personalize.config import EngineConfig
-from personalize.demand import FLOOR, FLOOR_ORDERS, SEASON_EXPONENT, Demand, Mix, Sales
-from personalize.times import DAY
+from personalize.demand import (
+    FEW_LINES,
+    FLOOR,
+    FLOOR_ORDERS,
+    N_PERIODS,
+    PERIOD,
+    PLAIN,
+    SEASON_EXPONENT,
+    Demand,
+    Mix,
+    Sales,
+)
+from personalize.times import DAY, MISSING
 
 AS_OF = 100 * DAY
 
@@ -20,7 +31,7 @@ def fit(lines: list[tuple[int, float]], n_products: int = 3, **config: float) ->
     times = np.array([AS_OF - int(days * DAY) for _, days in lines], dtype=np.int64)
     settings = {"demand_window_days": 7.0, "demand_exponent": 1.0, **config}
     made = EngineConfig(**settings)  # type: ignore[arg-type]
-    return Demand.of_sales(Sales.of_lines(nums, times, n_products, made, AS_OF), made)
+    return Demand.of_sales(Sales.of_lines(nums, times, n_products, made, AS_OF), made, AS_OF)
 
 
 OLD = 7 / (2 ** (1 / 3) - 1)
@@ -31,7 +42,7 @@ def test_the_factor_worked_by_hand() -> None:
     """Share of the fading sales now over the share of all sales, a tenth of a line of doubt."""
     # now: product 0 has 1/2 + 1/8, product 1 has 1/8; together 3/4. Ever: 2 of 3 and 1 of 3 lines.
     found = fit([(0, 7), (0, OLD), (1, OLD)])
-    np.testing.assert_allclose(found.factors, [0.725 / 0.6, 0.225 / 0.35, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(found.factors[0], [0.725 / 0.6, 0.225 / 0.35, 1.0], rtol=1e-6)
     np.testing.assert_allclose(
         found.popularity, [(5 / 8 + 1 / 15) / 0.85, (1 / 8 + 1 / 30) / 0.85, 0.0], rtol=1e-6
     )
@@ -56,15 +67,55 @@ def test_the_mix_worked_by_hand() -> None:
     """The exponent multiplies the configuration's; the most popular product pulls by the share."""
     lines = np.array([0, 0, 1]), AS_OF - np.array([7 * DAY, OLD * DAY, OLD * DAY], np.int64)
     config = EngineConfig(demand_window_days=7.0, demand_exponent=1.0)
-    plain = Demand.of_sales(Sales.of_lines(*lines, 3, config, AS_OF), config)
-    mixed = Demand.of_sales(Sales.of_lines(*lines, 3, config, AS_OF), config, Mix(2.0, 0.5))
+    sales = Sales.of_lines(*lines, 3, config, AS_OF)
+    plain = Demand.of_sales(sales, config, AS_OF)
+    mixed = Demand.of_sales(sales, config, AS_OF, Mix(2.0, 0.5, 0.0))
     assert not plain.pull.any()
-    np.testing.assert_allclose(mixed.factors, plain.factors**2, rtol=1e-6)
+    np.testing.assert_allclose(mixed.factors, plain.factors[:1] ** 2, rtol=1e-6)
     np.testing.assert_allclose(mixed.popularity, plain.popularity)
     ratio = (1 / 8 + 1 / 30) / (5 / 8 + 1 / 15)
     np.testing.assert_allclose(mixed.pull, [0.5, 0.5 * ratio, 0.0], rtol=1e-6)
     scores = mixed.pulled(np.array([1, 2]), np.array([2.0, 3.0]), 3.0)
     assert scores.tolist() == pytest.approx([2.0 + 3.0 * 0.5 * ratio, 3.0])
+
+
+def test_what_was_passed_over_worked_by_hand() -> None:
+    """Who came when a product led the sales, and left it, is shown less of it."""
+    # The moment is 16 days into a period: 20 days before it is in the period before.
+    days = [1.0] * 3 + [5.0] * 6 + [20.0] * 8
+    nums = [0] * 3 + [1] * 6 + [2] * 8
+    lines = np.array(nums), AS_OF - np.array([int(each * DAY) for each in days])
+    config = EngineConfig(passed_over=0.5)
+    sales = Sales.of_lines(*lines, 3, config, AS_OF)
+    assert sales.periods[:2].tolist() == [[3.0, 6.0, 0.0], [0.0, 0.0, 8.0]]
+    assert not sales.periods[2:].any()
+    found = Demand.of_sales(sales, config, AS_OF)
+    rows = [found.came(AS_OF - int(each * DAY)) for each in (-90.0, 0.0, 15.9, 16.1, 43.9, 44.1)]
+    assert rows == [1, 1, 1, 2, 2, 3]
+    oldest = (AS_OF // PERIOD - N_PERIODS + 1) * PERIOD
+    assert found.came(np.array([oldest, oldest - 1, MISSING])).tolist() == [N_PERIODS, 0, 0]
+    left = found.factors / found.factors[0]
+    np.testing.assert_allclose(
+        left[1], [1 / (1 + 0.5 * 3 / (6 + FEW_LINES)), 1 / (1 + 0.5 * 6 / (6 + FEW_LINES)), 1.0],
+        rtol=1e-6,
+    )  # fmt: skip
+    np.testing.assert_allclose(left[2], [1.0, 1.0, 1 / (1 + 0.5 * 8 / (8 + FEW_LINES))], rtol=1e-6)
+    assert (left[3:] == 1.0).all()
+    twice = Demand.of_sales(sales, config, AS_OF, PLAIN._replace(passed_over=2.0))
+    np.testing.assert_allclose(twice.factors[1, 1] / twice.factors[0, 1], 1 / (1 + 6 / 16), 1e-6)
+    scores = found.of_next(np.array([2, 0]), np.array([1.0, 1.0]), 2)
+    assert scores.tolist() == found.factors[2, [2, 0]].tolist()
+
+
+@pytest.mark.parametrize("config", [{"passed_over": 0.0}, {}])
+def test_nothing_is_passed_over_where_it_is_off(config: dict[str, float]) -> None:
+    """By the configuration or by what was learned: one row of factors, for everybody."""
+    mix = PLAIN if config else PLAIN._replace(passed_over=0.0)
+    made = EngineConfig(**config)  # type: ignore[arg-type]
+    sales = Sales.of_lines(np.array([0]), np.array([AS_OF - DAY]), 1, made, AS_OF)
+    found = Demand.of_sales(sales, made, AS_OF, mix)
+    assert found.factors.shape == (1, 1)
+    assert found.came(np.array([AS_OF, AS_OF - DAY, MISSING])).tolist() == [0, 0, 0]
 
 
 def test_what_comes_next_moves_with_demand() -> None:
@@ -76,14 +127,14 @@ def test_what_comes_next_moves_with_demand() -> None:
 
 def test_exponent_zero_switches_it_off() -> None:
     """With exponent 0 every factor is 1."""
-    assert fit([(0, 1), (1, 90)], demand_exponent=0.0).factors.tolist() == [1.0, 1.0, 1.0]
+    assert fit([(0, 1), (1, 90)], demand_exponent=0.0).factors[0].tolist() == [1.0, 1.0, 1.0]
 
 
 def test_exponent_is_a_power() -> None:
     """Exponent 2 squares the factors."""
     lines = [(0, 1.0), (0, 50.0), (1, 2.0), (2, 80.0)]
     np.testing.assert_allclose(
-        fit(lines, demand_exponent=2.0).factors, fit(lines).factors ** 2, rtol=1e-5
+        fit(lines, demand_exponent=2.0).factors[0], fit(lines).factors[0] ** 2, rtol=1e-5
     )
 
 
@@ -91,13 +142,13 @@ def test_a_rare_product_does_not_explode() -> None:
     """One sale today moves a product without a past, but never more than 11-fold."""
     common = [(0, 60.0)] * 100 + [(0, 1.0)] * 10 + [(1, 60.0)] * 1000
     found = fit([*common, (2, 0.5)])
-    assert 1.0 < found.factors[2] < 11.0
+    assert 1.0 < found.factors[0, 2] < 11.0
 
 
 def test_no_sale_at_all_is_demand_as_ever() -> None:
     """Without a line every factor is 1 and nothing is popular."""
     found = fit([], n_products=2)
-    assert found.factors.tolist() == [1.0, 1.0]
+    assert (found.factors == 1.0).all()
     assert found.popularity.tolist() == [0.0, 0.0]
 
 
@@ -105,10 +156,12 @@ def test_arrays_come_back_the_same() -> None:
     """What `arrays` gives makes the same demand."""
     found = fit([(0, 1), (1, 9)])
     again = Demand.from_arrays(found.arrays())
-    assert again.arrays().keys() == {"factors", "popularity", "pull", "season", "season_factors"}
+    assert again.arrays().keys() == {
+        "factors", "newest_period", "popularity", "pull", "season", "season_factors",
+    }  # fmt: skip
     for name, array in found.arrays().items():
         assert again.arrays()[name].tobytes() == array.tobytes()
-        assert array.dtype == np.float32
+        assert array.dtype == (np.int64 if name == "newest_period" else np.float32)
 
 
 @settings(deadline=None)

@@ -525,7 +525,8 @@ def test_an_explanation_adds_up_to_the_score(engine: pz.Engine, orders: pz.Order
     told = engine.explain(state, best.product_id, NOW)["pick"]
     history = told["history"]
     total = history["intercept"] + sum(part["weight"] for part in history["because"])
-    assert total * history["demand_factor"] == pytest.approx(best.score, rel=1e-6)
+    factor = history["demand_factor"] * history["passed_over_factor"]
+    assert total * factor == pytest.approx(best.score, rel=1e-6)
     assert history["score"] == best.score
     assert history["pull"] == history["everybody"] == 0.0
     assert history["because"][0]["product_id"] == best.because_product_id

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +9,7 @@ import pytest
 import personalize as pz
 from personalize import following, model, ranking
 from personalize.batch import batch, picks
-from personalize.demand import PLAIN, Mix
+from personalize.demand import FEW_LINES, PLAIN, Mix
 from personalize.following import Filled
 from personalize.ranking import FIRST_LOOK
 
@@ -54,14 +52,15 @@ def shop(seed: int = 0, n_orders: int = 1_500) -> tuple[pz.Orders, pz.Catalog]:
     return pz.Orders.from_frame(table), pz.Catalog.from_products(products)
 
 
-@pytest.fixture(scope="module", params=[PLAIN, Mix(2.0, 0.6)], ids=["plain", "mixed"])
-def asked(request: pytest.FixtureRequest) -> Iterator[tuple[pz.Engine, pz.Orders]]:
-    """Yield an engine that follows demand as it is or more, and the orders it answers from."""
+@pytest.fixture(scope="module", params=[PLAIN, Mix(2.0, 0.6, 0.0)], ids=["plain", "mixed"])
+def asked(request: pytest.FixtureRequest) -> tuple[pz.Engine, pz.Orders]:
+    """Return an engine that follows demand as it is or more, and the orders it answers from."""
     orders, catalog = shop()
     config = pz.EngineConfig(min_customers=1, n_neighbours=60, default_cooldown_days=40)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "learned_mix", lambda *_: request.param)
-        yield pz.Engine.fit(orders, catalog, config), orders
+        engine = pz.Engine.fit(orders, catalog, config)
+    return engine, orders
 
 
 @pytest.mark.parametrize("k", [1, 5, 40])
@@ -89,6 +88,43 @@ def test_many_lists_are_those_of_one_at_a_time(
         assert [p.because_product_id for p in listed] == because.where(
             because.notna(), None
         ).tolist()
+
+
+def test_who_saw_it_and_left_it_is_shown_less_of_it() -> None:
+    """Two customers own the same; one came when the others bought what neither has."""
+    rng = np.random.default_rng(0)
+    rows = [("late", "late", 160.0, ["shirt"]), ("early", "early", 10.0, ["shirt"])]
+    for n in range(80):
+        day = 90.0 + 90.0 * rng.random()
+        fad = ["scarf"] if day >= 154.0 else ["belt"]  # a period of sales begins here
+        rows.append((f"o{n}", f"c{n}", day, ["shirt", *(fad if n % 2 else ["socks", "belt"])]))
+    table = pd.DataFrame(
+        [
+            (order, customer, product, SALE + pd.Timedelta(days=day))
+            for order, customer, day, products in rows
+            for product in products
+        ],
+        columns=["order_id", "customer_id", "product_id", "ordered_at"],
+    ).assign(quantity=1)
+    orders = pz.Orders.from_frame(table)
+
+    def scores(passed_over: float) -> dict[str, dict[str, float]]:
+        engine = pz.Engine.fit(orders, config=pz.EngineConfig(passed_over=passed_over))
+        lists = engine.recommend(orders, ["early", "late"], fill=False)
+        found: dict[str, dict[str, float]] = {"early": {}, "late": {}}
+        for customer, product, score in lists[["customer_id", "product_id", "score"]].itertuples(
+            index=False
+        ):
+            found[customer][product] = score
+        return found
+
+    off, on = scores(0.0), scores(2.0)
+    assert off["early"] == off["late"] == on["early"]
+    sold = table.loc[table["ordered_at"] >= SALE + pd.Timedelta(days=154), "product_id"]
+    n_sold = sold.value_counts()
+    left = 1.0 / (1.0 + 2.0 * n_sold["scarf"] / (n_sold["shirt"] + FEW_LINES))
+    assert on["late"]["scarf"] / off["late"]["scarf"] == pytest.approx(left, rel=1e-6)
+    assert left < 0.75
 
 
 @pytest.mark.parametrize(("k", "look", "first_look"), [(3, 1, 150), (400, 50, 400), (690, 9, 5)])

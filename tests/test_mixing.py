@@ -16,7 +16,7 @@ from personalize.demand import PLAIN, Mix
 from personalize.evaluation.metrics import score_lists
 from personalize.evaluation.queries import Queries
 from personalize.interactions import Interactions
-from personalize.mixing import MIXES, forecasts, learned_mix, worth
+from personalize.mixing import Trial, forecasts, learned_mix
 from personalize.times import DAY
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -57,6 +57,27 @@ def shop(kind: str, n_customers: int = 400, seed: int = 0) -> pz.Orders:
     return pz.Orders.from_frame(frame(baskets))
 
 
+def best_sellers(kind: str, n_customers: int = 3_000, seed: int = 0) -> pz.Orders:
+    """Return half a year of a shop with best-sellers, in which customers come again and again.
+
+    ``"again"``: everybody draws from the same long tail, whenever they come.
+    ``"once"``: best-sellers are bought at the first visit or never.
+    """
+    rng = np.random.default_rng(seed)
+    rank = np.arange(N_PRODUCTS)
+    first_time = (1.0 + rank) ** -0.5 if kind == "again" else np.where(rank < 12, 20.0, 1.0)
+    later = first_time if kind == "again" else np.where(rank < 12, 0.0, 1.0)
+    baskets = []
+    for customer in range(n_customers):
+        weights = first_time
+        for day in range(int(rng.integers(160)), 168, 14 if kind == "again" else 42):
+            nums = rng.choice(N_PRODUCTS, 2, replace=False, p=weights / weights.sum())
+            at = day + rng.random()
+            baskets.append((f"o{customer:04}-{day}", f"c{customer:04}", at, nums.tolist()))
+            weights = later
+    return pz.Orders.from_frame(frame(baskets))
+
+
 def learned(orders: pz.Orders, **config: float) -> Mix:
     """Return the mix of a shop."""
     return learned_mix(Interactions.from_orders(orders), EngineConfig(**config))  # type: ignore[arg-type]
@@ -67,6 +88,12 @@ def test_fashion_is_followed_and_taste_is_not() -> None:
     fashion = learned(shop("fashion"), demand_window_days=60)
     assert fashion.exponent > 1.0 or fashion.popular_share > 0.0
     assert learned(shop("taste")) == PLAIN
+
+
+@pytest.mark.parametrize(("kind", "times"), [("again", 0.0), ("once", 2.0)])
+def test_how_much_passing_over_says_is_learned(kind: str, times: float) -> None:
+    """Nothing where customers do not look around, more where they want it at once or never."""
+    assert learned(best_sellers(kind), demand_window_days=60).passed_over == times
 
 
 def test_nothing_is_learned_of_too_little() -> None:
@@ -127,6 +154,8 @@ def test_forecasts_worked_by_hand() -> None:
             (found.truth_starts, found.truths),
         )
     ]
+    start = pz.to_micros(START.to_pydatetime())
+    assert found.last_at.tolist() == [start, start + 2 * DAY]
     assert named == [[["p01", "p02"], ["p02"]], [["p03"], ["p01", "p03"]]]
     assert past.n_baskets == 4
     assert past.n_customers == 3
@@ -138,11 +167,10 @@ def test_some_forecasts_are_rows_of_all() -> None:
     interactions = Interactions.from_orders(shop("fashion", 60))
     cut = int(interactions.basket_time.max()) - 12 * DAY
     found = forecasts(interactions, interactions.before(cut), cut)
-    n = len(found.truth_starts) - 1
-    assert found.sample(n, 0) is found
+    assert found.sample(len(found), 0) is found
     few = found.sample(9, 0)
     pairs = [
-        list(zip(*(rows_of(*csr) for csr in (each[:2], each[2:])), strict=True))
+        list(zip(*(rows_of(*csr) for csr in (each[:2], each[2:4])), each.last_at, strict=True))
         for each in (few, found)
     ]
     assert len(pairs[0]) == 9
@@ -150,7 +178,10 @@ def test_some_forecasts_are_rows_of_all() -> None:
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("mix", [0, 5, 14, 23])
+MIXES = (PLAIN, Mix(2.0, 0.0, 1.0), Mix(1.0, 0.4, 0.0), Mix(3.0, 0.6, 2.0), Mix(0.5, 0.2, 1.0))
+
+
+@pytest.mark.parametrize("mix", range(len(MIXES)))
 def test_a_forecast_is_the_list_that_an_engine_makes(
     monkeypatch: pytest.MonkeyPatch, mix: int
 ) -> None:
@@ -161,8 +192,9 @@ def test_a_forecast_is_the_list_that_an_engine_makes(
     interactions = Interactions.from_orders(orders)
     past = interactions.before(cut)
     asked = forecasts(interactions, past, cut)
-    gains = worth(asked, past, config, cut)
-    assert gains.shape == (len(asked.truth_starts) - 1, len(MIXES))
+    gains = Trial.of(past, config, cut).worth(asked, MIXES)
+    assert gains.shape == (len(asked), len(MIXES))
+    assert len({column.tobytes() for column in gains.T}) == len(MIXES)
     monkeypatch.setattr(model, "learned_mix", lambda *_: MIXES[mix])
     before = orders.before(cut)
     engine = pz.Engine.fit(before, config=config, as_of=pz.to_datetime(cut))
@@ -209,11 +241,12 @@ def test_the_plain_loop_gives_the_same_worth(
     past = interactions.before(cut)
     asked = forecasts(interactions, past, cut)
     config = EngineConfig(min_customers=1, ridge_neighbours=neighbours)
-    fast = worth(asked, past, config, cut)
+    trial = Trial.of(past, config, cut)
+    fast = trial.worth(asked, MIXES)
     monkeypatch.setattr(mixing, "forecast", mixing.forecast.py)
     monkeypatch.setattr(mixing, "_BLOCK", 7)
     assert fast.any()
-    assert worth(asked, past, config, cut).tobytes() == fast.tobytes()
+    assert trial.worth(asked, MIXES).tobytes() == fast.tobytes()
 
 
 def test_a_mix_is_kept(tmp_path: Path) -> None:
@@ -235,7 +268,7 @@ def test_a_mix_is_kept(tmp_path: Path) -> None:
 
 def test_an_explanation_adds_up_where_demand_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """History and everybody together are the score of a pick."""
-    monkeypatch.setattr(model, "learned_mix", lambda *_: Mix(1.5, 0.4))
+    monkeypatch.setattr(model, "learned_mix", lambda *_: Mix(1.5, 0.4, 1.0))
     orders = shop("taste", 120)
     engine = pz.Engine.fit(orders, config=EngineConfig(min_customers=1))
     now = orders.newest + 1

@@ -14,7 +14,7 @@ shown, suppressed or kept out is decided elsewhere.
 from __future__ import annotations
 
 from personalize.association.owning import Owning
-from personalize.association.ridge import ridge_table
+from personalize.association.ridge import Ridge, ridge_table
 from personalize.association.scoring import POWER, Association, Scored, summed
 
-__all__ = ["POWER", "Association", "Owning", "Scored", "ridge_table", "summed"]
+__all__ = ["POWER", "Association", "Owning", "Ridge", "Scored", "ridge_table", "summed"]

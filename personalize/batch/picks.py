@@ -18,6 +18,7 @@ from personalize.purchases import OwnedTable
 from personalize.ranking import OFTEN_NEXT, PICK_REASONS, Barred, Pick
 from personalize.sorting import side_by_side
 from personalize.suppression import REASONS, ManyCustomers
+from personalize.times import MISSING
 from personalize.view import Question, View
 
 Ints = NDArray[np.int64]
@@ -114,8 +115,9 @@ class PickTable:
         left = np.arange(len(places))
         if self.guards is not None:
             products = self.view.model.products
-            histories = self._histories(many, codes)
-            found = follow_up(histories, self.guards, products, self.view.model.demand, self.k)
+            histories, came = self._histories(many, codes), self._came(many, codes)
+            demand = self.view.model.demand
+            found = follow_up(histories, came, self.guards, products, demand, self.k)
             picks.take(found)
             left = np.flatnonzero(found.sizes < self.k) if self.fill else left[:0]
         questions = self._questions(many, places[left], codes[left])
@@ -154,12 +156,19 @@ class PickTable:
             )
         )
 
+    def _came(self, many: ManyCustomers, codes: Ints) -> Ints:
+        """Return each customer's row of `Demand.factors`."""
+        last_at = np.full(len(many.purchases.customer_ids) + 1, MISSING)
+        np.maximum.at(last_at, many.purchases.customer, many.purchases.at)
+        return np.asarray(self.view.model.demand.came(last_at[codes]))
+
     def _questions(self, many: ManyCustomers, places: Ints, codes: Ints) -> Iterator[Question]:
         """Yield what each customer's list is about."""
         if not len(places):
             return
         histories = self._histories(many, codes)
         starts, owned = histories.owned
+        came = self._came(many, codes)
         due = self._due(many, codes, histories) if self.include_due else None
         nothing = self.view.numbers(())
         for i, place in enumerate(places):
@@ -173,9 +182,8 @@ class PickTable:
             if due is not None:
                 rows = starts[i] + np.flatnonzero(due[0][starts[i] : starts[i + 1]])
                 ready = list(zip(owned[rows].tolist(), due[1][rows].tolist(), strict=True))
-            yield Question(
-                nothing if self.anchors is None else self.anchors[place], own, ready, barred
-            )
+            anchors = nothing if self.anchors is None else self.anchors[place]
+            yield Question(anchors, own, ready, barred, int(came[i]))
 
     def _due(
         self, many: ManyCustomers, codes: Ints, histories: Histories
