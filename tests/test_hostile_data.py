@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from datetime import date, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from personalize.catalog import read_catalog
@@ -475,6 +476,7 @@ def test_any_table_is_read_or_refused(rows: list[dict[str, Any]], returns: Any) 
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([*FORMATS, ".tsv", ".xml", ".xml.gz"]))
+@example(b"product_id", ".csv")  # an empty catalogue
 def test_any_bytes_are_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, ending: str
 ) -> None:
@@ -482,7 +484,7 @@ def test_any_bytes_are_read_or_refused(
     path = tmp_path_factory.mktemp("any") / f"file{ending}"
     path.write_bytes(content)
     for read in (read_orders, read_catalog):
-        with pytest.raises((InvalidOrdersError, InvalidCatalogError)):
+        with contextlib.suppress(InvalidOrdersError, InvalidCatalogError):
             read(path)
 
 
