@@ -231,7 +231,7 @@ class Demand:
             factors = np.concatenate([factors, factors * left])
         pull = mix.popular_share * popularity / max(popularity.max(initial=0.0), 1e-300)
         return cls(
-            factors=factors.astype(np.float32),
+            factors=np.maximum(factors, np.finfo(np.float32).tiny).astype(np.float32),
             popularity=popularity.astype(np.float32),
             season=season.astype(np.float32),
             season_factors=(turn**SEASON_EXPONENT * size**-config.specificity).astype(np.float32),

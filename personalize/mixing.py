@@ -57,14 +57,16 @@ class Forecasts(NamedTuple):
     truths: Array
     last_at: Array
 
-    def __len__(self) -> int:
+    @property
+    def n(self) -> int:
+        """How many there are."""
         return len(self.last_at)
 
     def sample(self, most: int, seed: int) -> Forecasts:
         """Return so many of the customers at most, drawn at random, in their order."""
-        if len(self) <= most:
+        if self.n <= most:
             return self
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(self))[:most])
+        drawn = np.sort(np.random.default_rng(seed).permutation(self.n)[:most])
         return Forecasts(
             *_rows_of(self.history_starts, self.histories, drawn),
             *_rows_of(self.truth_starts, self.truths, drawn),
@@ -94,7 +96,7 @@ def learned_mix(interactions: Interactions, config: EngineConfig) -> Mix:
     cut = int(np.quantile(times, 1.0 - NEWEST, method="lower"))
     past = interactions.before(cut)
     asked = forecasts(interactions, past, cut).sample(MOST_FORECASTS, config.seed)
-    if len(asked) < _LEAST:
+    if asked.n < _LEAST:
         return PLAIN
     trial = Trial.of(past, config, cut)
     mix = trial.better(asked, PLAIN, [PLAIN._replace(passed_over=each) for each in PASSED_OVER])
@@ -198,7 +200,7 @@ class Trial:
             )  # fmt: skip
             return gains
 
-        return np.concatenate(in_blocks(work, len(asked.last_at), _BLOCK))
+        return np.concatenate(in_blocks(work, asked.n, _BLOCK))
 
     def _demand(self, mix: Mix) -> Demand:
         return Demand.of_sales(self.sales, self.config, self.cut, mix)

@@ -138,6 +138,16 @@ def test_exponent_is_a_power() -> None:
     )
 
 
+def test_no_factor_is_nothing() -> None:
+    """However strongly demand is followed, a product nobody wants any more keeps a score."""
+    lines = [(0, 3000.0)] * 500 + [(1, 0.5)] * 500
+    assert fit(lines, demand_exponent=4.0, demand_window_days=1.0).factors[:, 0].min() > 0.0
+    nums, times = np.repeat([0, 1], 500), np.repeat([AS_OF - 3000 * DAY, AS_OF - DAY], 500)
+    config = EngineConfig(demand_exponent=4.0)
+    sales = Sales.of_lines(nums, times, 2, config, AS_OF)
+    assert Demand.of_sales(sales, config, AS_OF, Mix(3.0, 0.0, 1.0)).factors.min() > 0.0
+
+
 def test_a_rare_product_does_not_explode() -> None:
     """One sale today moves a product without a past, but never more than 11-fold."""
     common = [(0, 60.0)] * 100 + [(0, 1.0)] * 10 + [(1, 60.0)] * 1000

@@ -167,7 +167,7 @@ def test_some_forecasts_are_rows_of_all() -> None:
     interactions = Interactions.from_orders(shop("fashion", 60))
     cut = int(interactions.basket_time.max()) - 12 * DAY
     found = forecasts(interactions, interactions.before(cut), cut)
-    assert found.sample(len(found), 0) is found
+    assert found.sample(found.n, 0) is found
     few = found.sample(9, 0)
     pairs = [
         list(zip(*(rows_of(*csr) for csr in (each[:2], each[2:4])), each.last_at, strict=True))
@@ -193,7 +193,7 @@ def test_a_forecast_is_the_list_that_an_engine_makes(
     past = interactions.before(cut)
     asked = forecasts(interactions, past, cut)
     gains = Trial.of(past, config, cut).worth(asked, MIXES)
-    assert gains.shape == (len(asked), len(MIXES))
+    assert gains.shape == (asked.n, len(MIXES))
     assert len({column.tobytes() for column in gains.T}) == len(MIXES)
     monkeypatch.setattr(model, "learned_mix", lambda *_: MIXES[mix])
     before = orders.before(cut)
