@@ -33,7 +33,10 @@ EXPONENTS: Final = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 POPULAR_SHARES: Final = (0.0, 0.2, 0.4, 0.6)
 """What is tried of each part of a mix, besides what `PLAIN` says."""
 CLEARLY: Final = 3.0
-"""Standard errors by which the best must be better than what it would replace."""
+"""Standard errors by which the best mix must be better than the plain one."""
+LIKELY: Final = 1.0
+"""The same for what was passed over: whether that says anything differs from shop to shop, so that
+less is asked of an answer. On four earlier months of retail nothing changes by it."""
 MOST_LINES: Final = 1_000_000
 """Order lines that are looked at, at most: of a larger shop, those of customers drawn at random."""
 MOST_FORECASTS: Final = 20_000
@@ -99,11 +102,12 @@ def learned_mix(interactions: Interactions, config: EngineConfig) -> Mix:
     if asked.n < _LEAST:
         return PLAIN
     trial = Trial.of(past, config, cut)
-    mix = trial.better(asked, PLAIN, [PLAIN._replace(passed_over=each) for each in PASSED_OVER])
+    passing = [PLAIN._replace(passed_over=each) for each in PASSED_OVER]
+    mix = trial.better(asked, PLAIN, passing, LIKELY)
     others = [
         Mix(exponent, share, mix.passed_over) for share in POPULAR_SHARES for exponent in EXPONENTS
     ]
-    return trial.better(asked, mix, others)
+    return trial.better(asked, mix, others, CLEARLY)
 
 
 def _few(interactions: Interactions, seed: int) -> Interactions:
@@ -164,16 +168,16 @@ class Trial:
         sales = Sales.of_lines(*past.lines(), past.n_products, config, cut)
         return cls(ridge_table(Owning.of(past, config), config), sales, config, cut)
 
-    def better(self, asked: Forecasts, mix: Mix, others: Sequence[Mix]) -> Mix:
-        """Return the best of some mixes if it forecasts clearly better than `mix`, else that.
+    def better(self, asked: Forecasts, mix: Mix, others: Sequence[Mix], clearly: float) -> Mix:
+        """Return the best of some mixes if it forecasts better than `mix`, else that.
 
-        Differences are paired by customer.
+        It must be so by `clearly` standard errors of the differences, paired by customer.
         """
         gains = self.worth(asked, [mix, *others])
         best = int(gains.mean(axis=0).argmax())
         difference = gains[:, best] - gains[:, 0]
         error = difference.std() / np.sqrt(len(difference))
-        return others[best - 1] if best and difference.mean() > CLEARLY * error else mix
+        return others[best - 1] if best and difference.mean() > clearly * error else mix
 
     def worth(self, asked: Forecasts, mixes: Sequence[Mix]) -> Array:
         """Return the NDCG@10 of every forecast with each mix: float64, shape (n, n_mixes)."""
