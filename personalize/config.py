@@ -135,7 +135,8 @@ class EngineConfig:
     passed_over : float
         How much less is recommended next what sold most when the customer last came, and what they
         left: a score is divided by 1 plus this times the product's share of the best-seller's sales
-        then; 0 switches it off.
+        then, unless the shop's newest orders speak for twice that or nothing
+        (`personalize.mixing`); 0 switches both off.
     curve_strength : float, purchases
         Evidence that a repurchase curve's parent (group, type, all) counts for.
     rhythm_strength : float, gaps
