@@ -165,17 +165,19 @@ class Engine:
             With `recent`, if the artifact is of an earlier release, which kept no past sales.
         InvalidConfigError
             With `recent`, if `as_of` lies before the moment learned up to.
+        InvalidOrdersError
+            With `recent`, if an order lies before `demand_since`: it would count twice.
         """
         moment = _moment(orders, as_of)
         past = None
         if recent:
-            self._check_recent(moment)
+            self._check_recent(orders, moment)
             past = self.model.past
         model = self.model.refreshed(orders.before(moment), moment, past)
         version = self.model_version.partition("+")[0]
         return Engine(model, f"{version}+{to_rfc3339(moment).replace(':', '-')}", self.digest)
 
-    def _check_recent(self, moment: int) -> None:
+    def _check_recent(self, orders: Orders, moment: int) -> None:
         past = self.model.past
         if past is None:
             raise ArtifactError(
@@ -187,6 +189,13 @@ class Engine:
                 f"as_of: {to_rfc3339(moment)} lies before {to_rfc3339(past.as_of)}, up to which "
                 f"model {self.model_version} was trained; give a later moment",
                 field="as_of",
+            )
+        oldest = int(orders.order_time.min(initial=moment))
+        if oldest < past.since:
+            raise InvalidOrdersError(
+                f"orders: the oldest is of {to_rfc3339(oldest)}, and what was sold before "
+                f"{to_rfc3339(past.since)} is in model {self.model_version} already; give the "
+                "orders from demand_since on, or all of them without recent=True"
             )
 
     @property

@@ -104,6 +104,12 @@ def test_recent_orders_are_enough(engine: pz.Engine, orders: pz.Orders, later_da
         np.testing.assert_allclose(told[name], array, rtol=tolerance, atol=1e-9, err_msg=name)
 
 
+def test_older_orders_are_not_counted_twice(engine: pz.Engine, orders: pz.Orders) -> None:
+    """All orders where the recent ones are asked for: said, instead of another demand."""
+    with pytest.raises(pz.InvalidOrdersError, match="give the orders from demand_since on, or all"):
+        engine.refreshed(orders, to_datetime(TRAINED + DAY), recent=True)
+
+
 def test_a_refresh_at_the_training_changes_nothing(engine: pz.Engine, orders: pz.Orders) -> None:
     """At the moment of the training the refreshed demand is the one that was learned."""
     again = engine.refreshed(orders, to_datetime(TRAINED))
