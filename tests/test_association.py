@@ -196,8 +196,9 @@ def test_next_equals_the_dense_ridge(log: Log, least: int, keep: int, penalty: f
         expected |= {(int(c), target): w for c, w in zip(near, solved, strict=True)}
         intercepts.append((sizes[target] - solved @ sizes[near]) / n)
     weights = table(found.next_indptr, found.next_nums, found.next_weights)
-    assert weights == pytest.approx(expected, rel=1e-4, abs=1e-5)
-    assert found.next_intercepts.tolist() == pytest.approx(intercepts, rel=1e-4, abs=1e-5)
+    close = 1e-5 * max([1.0, *map(abs, expected.values())])  # of nearly singular ones more is lost
+    assert weights == pytest.approx(expected, rel=1e-4, abs=close)
+    assert found.next_intercepts.tolist() == pytest.approx(intercepts, rel=1e-4, abs=close)
 
 
 def test_next_with_every_neighbour_is_ease() -> None:
