@@ -282,8 +282,8 @@ def test_one_customer_who_repeats_a_pair_does_not_make_it_common() -> None:
 @settings(deadline=None)
 @given(LOGS, st.integers(1, 4))
 @example([(0, 1.0, {0}), (0, 1.0, {1}), (1, 1.0, {0, 1, 2, 3})], 2)  # equal once rounded
-def test_rows_stand_by_weight(log: Log, keep: int) -> None:
-    """Every row is sorted by weight descending, no number twice, and is of limited length."""
+def test_rows_stand_by_weight_then_number(log: Log, keep: int) -> None:
+    """Every row is sorted by weight descending, then number, and is of limited length."""
     found = fit(log, n_neighbours=keep, ridge_share=0.3)
     assert np.diff(found.together_indptr).max(initial=0) <= keep
     for indptr, nums, weights in (
@@ -291,8 +291,8 @@ def test_rows_stand_by_weight(log: Log, keep: int) -> None:
         (found.next_indptr, found.next_nums, found.next_weights),
     ):
         for start, stop in itertools.pairwise(indptr):
-            assert (np.diff(weights[start:stop]) <= 0.0).all()
-            assert len(set(nums[start:stop].tolist())) == stop - start
+            row = list(zip(-weights[start:stop], nums[start:stop], strict=True))
+            assert row == sorted(row)
 
 
 @settings(deadline=None)

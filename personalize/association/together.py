@@ -59,8 +59,9 @@ def mixed_rows(
             if is_touched[c]:
                 total[c] += shares[2] * ridge_weights[i]
         found = np.sort(touched[:n_touched])
-        order = np.argsort(-total[found], kind="mergesort")[:keep]
         doubt = orders[a] / (orders[a] + DAMPING_ORDERS)
+        written = (total[found] * doubt).astype(np.float32)  # equal once rounded: by number
+        order = np.argsort(-written, kind="mergesort")[:keep]
         size = 0
         for i in order:
             c = found[i]

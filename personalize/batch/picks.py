@@ -112,15 +112,15 @@ class PickTable:
             The columns by name.
         """
         picks = _Picks.room_for(len(places), self.k)
-        left = np.arange(len(places))
+        left, came = np.arange(len(places)), self._came(many, codes)
         if self.guards is not None:
             products = self.view.model.products
-            histories, came = self._histories(many, codes), self._came(many, codes)
+            histories = self._histories(many, codes)
             demand = self.view.model.demand
             found = follow_up(histories, came, self.guards, products, demand, self.k)
             picks.take(found)
             left = np.flatnonzero(found.sizes < self.k) if self.fill else left[:0]
-        questions = self._questions(many, places[left], codes[left])
+        questions = self._questions(many, places[left], codes[left], came[left])
         for row, question in zip(left.tolist(), questions, strict=True):
             picks.put(row, self._answer(question, places[row]), self.view)
         rows, at = np.nonzero(picks.reasons >= 0)
@@ -162,13 +162,14 @@ class PickTable:
         np.maximum.at(last_at, many.purchases.customer, many.purchases.at)
         return np.asarray(self.view.model.demand.came(last_at[codes]))
 
-    def _questions(self, many: ManyCustomers, places: Ints, codes: Ints) -> Iterator[Question]:
+    def _questions(
+        self, many: ManyCustomers, places: Ints, codes: Ints, came: Ints
+    ) -> Iterator[Question]:
         """Yield what each customer's list is about."""
         if not len(places):
             return
         histories = self._histories(many, codes)
         starts, owned = histories.owned
-        came = self._came(many, codes)
         due = self._due(many, codes, histories) if self.include_due else None
         nothing = self.view.numbers(())
         for i, place in enumerate(places):
